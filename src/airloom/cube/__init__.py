@@ -1,0 +1,1 @@
+"""Sources brought together: one store a study."""

@@ -1,0 +1,1 @@
+"""Building blocks that any method may use; they know nothing of data."""

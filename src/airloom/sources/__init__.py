@@ -1,0 +1,1 @@
+"""Provider files to canonical names, units, times and cells."""

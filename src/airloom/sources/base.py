@@ -1,0 +1,101 @@
+"""What a source is: provider files in; canonical names, units, UTC times and cell centres out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import polars as pl
+import xarray as xr
+
+from airloom.grid import Grid
+from airloom.ledger import Ledger
+from airloom.sources.members import Member, members
+
+OBSERVATIONS = {
+    "station": pl.String,
+    "start": pl.Datetime("us", "UTC"),  # start of the interval that the value describes
+    "hours": pl.Float64,  # its length
+    "value": pl.Float64,  # µg m⁻³
+    "valid": pl.Boolean,  # what the provider says of it
+}
+METADATA = {
+    "station": pl.String,
+    "name": pl.String,
+    "lon": pl.Float64,  # degrees east, null where unknown
+    "lat": pl.Float64,  # degrees north, null where unknown
+    "altitude": pl.Float64,  # m, null where unknown
+    "type": pl.String,  # background, industrial, traffic; null where unknown
+    "area": pl.String,  # urban, suburban, rural; null where unknown
+}
+STATION_TYPES = ("background", "industrial", "traffic")
+STATION_AREAS = ("urban", "suburban", "rural")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable as airloom names it: `units` as CF writes them, and how a value stands in time."""
+
+    units: str
+    long_name: str
+    cell_method: str = "time: point"  # or "time: mean": the mean over the hour that starts at its time
+
+
+class GriddedSource(ABC):
+    """Hourly fields on a regular latitude–longitude grid.
+
+    Canonical form: one array a variable on (time, y, x) or (time, level, y, x), float32; `time` is UTC, each a full
+    hour, ascending, without repeats; it marks the start of the hour that a mean describes and the moment of an
+    instantaneous value. `level` is in hPa, descending (the ground first). `latitude` (y) descends, `longitude` (x)
+    ascends within −180…180; both are cell centres in degrees. What a file lacks is NaN, or absent from `time`.
+
+    `read` takes one file (or one member of an archive) and may leave sums since midnight as they are, marked by the
+    attribute `accumulated = 1` and labelled with the END of the sum; `combine` joins such parts in any order and undoes
+    the sums. Both are linear in the values, so a caller may regrid between the two.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    variables: ClassVar[Mapping[str, Variable]]
+
+    @abstractmethod
+    def read(self, member: Member, variables: Sequence[str]) -> xr.Dataset:
+        """One file's fields. Raises DataError that names the file, and what is missing or broken in it."""
+
+    @abstractmethod
+    def combine(self, parts: Sequence[xr.Dataset], ledger: Ledger) -> xr.Dataset:
+        """Canonical fields out of parts; raises DataError where two parts differ about the same hour."""
+
+    def open(self, paths: Sequence[Path], variables: Sequence[str], ledger: Ledger | None = None) -> xr.Dataset:
+        """Canonical fields of `variables` out of files or zip archives of files."""
+        return self.combine([self.read(m, variables) for m in members(paths)], ledger if ledger is not None else Ledger())
+
+
+@dataclass(frozen=True)
+class StationRecords:
+    """Stations as a source found them: `metadata` with METADATA's columns, one row a station; `observations` with
+    OBSERVATIONS' columns, one row a value, nothing screened yet.
+    """
+
+    metadata: pl.DataFrame
+    observations: pl.DataFrame
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+class StationSource(ABC):
+    """Observations of stations, as `StationRecords`; each source documents its own arguments of `open`."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+
+class LayerSource(ABC):
+    """Static maps brought onto a grid, as a dataset on (y, x) with `units` and `long_name` for each layer."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @abstractmethod
+    def layers(self, grid: Grid) -> xr.Dataset:
+        """The layers on `grid`, float32; raises DataError where a file cannot say where it lies."""

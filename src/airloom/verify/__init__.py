@@ -1,0 +1,1 @@
+"""Fields and stations to scores, figures and a report; never a network."""
