@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from airloom.errors import StudyError, nearest
 from airloom.files import fingerprint
 from airloom.grid import Grid
-from airloom.sources.base import STATION_AREAS, STATION_TYPES
+from airloom.sources.base import StationArea, StationType
 from airloom.stations import Rules
 
 
@@ -104,13 +104,13 @@ class StationsPart(Part):
     units: str = Field("ug m-3", description="Unit of a station table's values.")
     timezone: str = Field("UTC", description="Clock of a station table's times, such as Europe/Madrid.")
     marks: Literal["start", "end"] = Field("start", description="What a station table's time marks of its hour.")
-    types: dict[str, tuple[Literal[STATION_TYPES] | None, Literal[STATION_AREAS] | None]] = Field(
+    types: dict[str, tuple[StationType | None, StationArea | None]] = Field(
         {}, description="What the table's type words mean: {word: [type, area]}."
-    )  # type: ignore[valid-type]
-    use: tuple[Literal[STATION_TYPES], ...] = Field(
+    )
+    use: tuple[StationType, ...] = Field(
         ("background", "industrial"),
         description="Types that are used. Traffic is out: such a station speaks for less than a cell (paper 000, §2.2.2).",
-    )  # type: ignore[valid-type]
+    )
     min_hours: int = Field(18, ge=1, le=24, description="Valid hours that a daily mean needs.")
     min_year_fraction: float = Field(0.2, ge=0, le=1, description="Share of a year's days that a station needs (paper 000).")
     lowest: float = Field(

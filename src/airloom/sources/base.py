@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import polars as pl
 import xarray as xr
@@ -29,8 +29,8 @@ METADATA = {
     "type": pl.String,  # background, industrial, traffic; null where unknown
     "area": pl.String,  # urban, suburban, rural; null where unknown
 }
-STATION_TYPES = ("background", "industrial", "traffic")
-STATION_AREAS = ("urban", "suburban", "rural")
+StationType = Literal["background", "industrial", "traffic"]
+StationArea = Literal["urban", "suburban", "rural"]
 
 
 @dataclass(frozen=True)
