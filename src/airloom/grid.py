@@ -33,23 +33,19 @@ class Grid:
     shape: tuple[int, int]
 
     def __post_init__(self) -> None:
-        try:
-            crs = CRS.from_user_input(self.crs)
-        except CRSError as error:
-            raise StudyError(
-                f"grid.crs: {self.crs!r} is not a coordinate system that PROJ knows. Use e.g. EPSG:3035."
-            ) from error
-        if not crs.is_projected or crs.axis_info[0].unit_name not in ("metre", "meter"):
-            raise StudyError(
-                f"grid.crs: {self.crs!r} is not projected in metres; cells of equal area need one, e.g. EPSG:3035."
-            )
+        _check(self.crs)
         if self.cell <= 0 or min(self.shape) <= 0:
             raise StudyError(f"grid: cell {self.cell} m and shape {self.shape} must be positive.")
 
     @classmethod
     def around(cls, lon: float, lat: float, *, cell: float, shape: tuple[int, int], crs: str = "EPSG:3035") -> "Grid":
         """The window of `shape` cells whose centre is nearest to a place, its edges on whole multiples of `cell`."""
+        _check(crs)
         x, y = Transformer.from_crs(4326, crs, always_xy=True).transform(lon, lat)
+        if not (np.isfinite(x) and np.isfinite(y)):
+            raise StudyError(
+                f"grid.centre: {lon}°E, {lat}°N does not exist in {crs}. Give longitude, then latitude, in degrees."
+            )
         left = round(x / cell - shape[1] / 2) * cell
         top = round(y / cell + shape[0] / 2) * cell
         return cls(crs, left, top, cell, shape)
@@ -63,6 +59,11 @@ class Grid:
     def y(self) -> np.ndarray:
         """Northings of the cell centres, descending [m], on (y,)."""
         return self.top - (np.arange(self.shape[0]) + 0.5) * self.cell
+
+    @cached_property
+    def _from_degrees(self) -> Transformer:
+        """Longitude and latitude to easting and northing; costly to make."""
+        return Transformer.from_crs(4326, self.crs, always_xy=True)
 
     @property
     def transform(self) -> Affine:
@@ -82,11 +83,11 @@ class Grid:
 
     def lonlat(self) -> tuple[np.ndarray, np.ndarray]:
         """Longitudes and latitudes of the cell centres [degrees], each on (y, x)."""
-        return Transformer.from_crs(self.crs, 4326, always_xy=True).transform(*np.meshgrid(self.x, self.y))
+        return self._from_degrees.transform(*np.meshgrid(self.x, self.y), direction="INVERSE")
 
     def project(self, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Eastings and northings [m] of places given in degrees."""
-        x, y = Transformer.from_crs(4326, self.crs, always_xy=True).transform(np.asarray(lon, float), np.asarray(lat, float))
+        x, y = self._from_degrees.transform(np.asarray(lon, float), np.asarray(lat, float))
         return np.asarray(x), np.asarray(y)
 
     def locate(self, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,6 +107,16 @@ class Grid:
         if rows % factor or columns % factor:
             raise StudyError(f"grid: {rows} × {columns} cells do not divide into blocks of {factor} × {factor}.")
         return Grid(self.crs, self.left, self.top, self.cell * factor, (rows // factor, columns // factor))
+
+
+def _check(crs: str) -> None:
+    """Refuse a coordinate system that is unknown or not projected in metres."""
+    try:
+        known = CRS.from_user_input(crs)
+    except CRSError as error:
+        raise StudyError(f"grid.crs: {crs!r} is not a coordinate system that PROJ knows. Use e.g. EPSG:3035.") from error
+    if not known.is_projected or known.axis_info[0].unit_name not in ("metre", "meter"):
+        raise StudyError(f"grid.crs: {crs!r} is not projected in metres; cells of equal area need one, e.g. EPSG:3035.")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Stations: daily values, where they stand, who is withheld, and why some are not there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import xarray as xr
 
-from airloom.errors import DataError
-from airloom.grid import Grid
+from airloom.errors import StudyError, nearest
 from airloom.ledger import Ledger
 
 
@@ -43,3 +43,55 @@ class Stations:
     table: pl.DataFrame
     daily: xr.DataArray
     ledger: Ledger
+
+
+def split(stations: Stations, *, withheld: Sequence[str] = (), fraction: float, seed: int) -> xr.DataArray:
+    """Which stations are withheld: bool on (station,), in the order of `stations`.
+
+    Arguments:
+        stations: screened stations; its ledger notes a cell that is withheld for one of its stations.
+        withheld: ids; a joined cell is withheld when one of its stations is. Empty: stations are drawn.
+        fraction: share that is drawn, of each type and area as nearly as whole stations allow.
+        seed: seed of the draw; the same stations are drawn whatever their order.
+
+    Raises:
+        StudyError: an id is unknown or was screened out, or no station would be left to train on.
+    """
+    ids = stations.table["station"].to_list()
+    chosen = _named(stations, ids, withheld) if withheld else _drawn(stations.table, fraction, seed)
+    if len(chosen) == len(ids):
+        raise StudyError(f"stations.split: all {len(ids)} stations are withheld; at least one must be left to train on.")
+    return xr.DataArray([i in chosen for i in ids], {"station": ids}, ("station",), name="withheld")
+
+
+def _named(stations: Stations, ids: Sequence[str], withheld: Sequence[str]) -> set[str]:
+    """The cells that hold the named stations."""
+    cells = {one: cell for cell in ids for one in (cell, *cell.split("+"))}
+    screened = {e.what: e.why for e in stations.ledger.of("station", "out")}
+    for one in withheld:
+        if one in cells:
+            continue
+        if one in screened:
+            raise StudyError(f"stations.split.withheld: station {one!r} is not used: {screened[one]}. Withhold another.")
+        raise StudyError(f"stations.split.withheld: no station is called {one!r}; {nearest(one, cells)}.")
+    chosen = {cells[one] for one in withheld}
+    for cell in sorted(chosen):
+        if unnamed := [one for one in cell.split("+") if not {one, cell} & set(withheld)]:
+            stations.ledger.changed("station", cell, f"withheld whole: {', '.join(unnamed)} shares the cell of one named")
+    return chosen
+
+
+def _drawn(table: pl.DataFrame, fraction: float, seed: int) -> set[str]:
+    """A random share of every (type, area); whole stations are given to the largest remainders."""
+    if len(table) < 2:
+        raise StudyError("stations.split: one station cannot be split; at least two are needed.")
+    strata: dict[tuple[str, str], list[str]] = {}
+    for one, kind, area in table.select("station", "type", "area").sort("station").rows():
+        strata.setdefault((str(kind), str(area)), []).append(one)
+    groups = [strata[key] for key in sorted(strata)]
+    quota = np.array([fraction * len(g) for g in groups])
+    take = np.floor(quota).astype(int)
+    total = min(max(round(fraction * len(table)), 1), len(table) - 1)
+    take[np.argsort(take - quota, kind="stable")[: total - take.sum()]] += 1
+    draw = np.random.default_rng(seed)
+    return {one for group, n in zip(groups, take, strict=True) for one in draw.permutation(group)[:n].tolist()}

@@ -22,7 +22,7 @@ from airloom.stations import Rules
 class Part(BaseModel):
     """A part of a study; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class GridPart(Part):
@@ -79,6 +79,16 @@ class LayerPart(Part):
     )
     units: str = Field("1", description="Unit of a raster's values.")
     log: bool = Field(False, description="Use log(1 + value): for quantities that span decades, such as population.")
+
+    @model_validator(mode="after")
+    def _has_files(self) -> "LayerPart":
+        if self.source == "raster" and not self.files:
+            raise ValueError(f"files: missing; the raster layer {self.name!r} needs patterns of files")
+        if self.source != "raster" and self.files:
+            raise ValueError(
+                f"files: {self.source} comes with airloom and reads no files; leave them out, or use source: raster"
+            )
+        return self
 
 
 class Split(Part):
@@ -223,6 +233,10 @@ class Study(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
+        try:
+            self.grid.grid()
+        except StudyError as error:
+            raise ValueError(str(error)) from error
         if self.weather is None and not self.emissions and not self.geography:
             raise ValueError("weather, emissions and geography are all absent; the network needs at least one of them")
         factor = self.weather.cell / self.grid.cell if self.weather else 1.0
@@ -237,6 +251,9 @@ class Study(Part):
             raise ValueError(
                 f"tiles.stride {self.tiles.stride} exceeds tiles.size {self.tiles.size} and would leave cells uncovered"
             )
+        layers = [layer.name for layer in (*self.emissions, *self.geography)]
+        if twice := sorted({name for name in layers if layers.count(name) > 1}):
+            raise ValueError(f"emissions and geography: two layers are named {twice[0]!r}; each needs a name of its own")
         seen = range(self.period.start.year, self.period.end.year + 1)
         asked = {*self.verification.years, *(y for p in self.phases for y in p.years)}
         if strange := sorted(asked - set(seen)):
@@ -276,7 +293,7 @@ def load(path: Path) -> Study:
         raise StudyError(
             f"{path}: cannot be read: {error.strerror}. Name a study file such as studies/madrid.yaml."
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StudyError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):
         raise StudyError(f"{path}: holds {type(content).__name__}, expected keys such as name, grid, stations.")
@@ -304,9 +321,8 @@ def _explain(error: dict[str, Any]) -> str:
         key = str(error["loc"][-1])
         return f"{at}: {key!r} is not a key here. {nearest(key, part.model_fields)}"
     if error["type"] == "missing":
-        part = _part(error["loc"][:-1])
-        info = part.model_fields[str(error["loc"][-1])]
-        return f"{at}: missing. {info.description or ''}".rstrip()
+        info = _part(error["loc"][:-1]).model_fields.get(str(error["loc"][-1]))  # None: an item of a list
+        return f"{at}: missing. {(info and info.description) or ''}".rstrip()
     found = "" if error["type"] == "value_error" else f" (found {error['input']!r})"
     return f"{at}: {error['msg'].removeprefix('Value error, ')}{found}"
 
@@ -317,7 +333,8 @@ def _part(location: tuple[Any, ...]) -> type[BaseModel]:
     for key in location:
         if isinstance(key, int):
             continue
-        part = _model(part.model_fields[key].annotation) or part
+        if key in part.model_fields:  # else a key of a mapping such as stations.types
+            part = _model(part.model_fields[key].annotation) or part
     return part
 
 

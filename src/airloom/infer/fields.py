@@ -1,0 +1,291 @@
+"""Fields on disk: CF-1.11 datasets of daily concentrations, in one NetCDF file or, day by day, in a Zarr store.
+
+A field has the dimensions (time, [level,] y, x). `time` is the START of the UTC day that a value averages, and
+`time_bnds` both its ends; `x`, `y` are cell centres in the grid's projection, `lon`, `lat` the same in degrees; `level`
+is the height above ground [m]. The projection stands in `crs` as CF and as WKT, so GDAL and QGIS place a field by themselves.
+"""
+
+import errno
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from pyproj import CRS
+
+from airloom import __version__
+from airloom.errors import DataError
+from airloom.files import whole
+from airloom.grid import Grid
+
+POLLUTANTS = {  # name: (CF standard name, what it is)
+    "no2": ("mass_concentration_of_nitrogen_dioxide_in_air", "nitrogen dioxide"),
+}
+LINKED = ("time_bnds", "y_bnds", "x_bnds", "crs")  # coordinates that others name in their attributes
+DAY = np.timedelta64(1, "D")
+TIMES = {"units": "days since 1970-01-01 00:00:00", "calendar": "standard", "dtype": "int32", "_FillValue": None}
+
+
+def field_dataset(
+    values: np.ndarray,
+    *,
+    grid: Grid,
+    days: np.ndarray,
+    levels: Sequence[float] | None = None,
+    pollutant: str = "no2",
+    attrs: Mapping[str, str] | None = None,
+) -> xr.Dataset:
+    """A field.
+
+    Arguments:
+        values: daily means [µg m⁻³] on (time, y, x), or (time, level, y, x) with `levels`; NaN where there is none.
+        grid: where y and x lie.
+        days: UTC days, datetime64[D].
+        levels: heights above ground [m].
+        pollutant: a name of POLLUTANTS.
+        attrs: global attributes such as title, institution, source, references; they stand before the defaults.
+
+    Raises:
+        DataError: the shape of `values` is not what grid, days and levels make.
+    """
+    expected = _shape(grid, days, levels)
+    if values.shape != expected:
+        raise DataError(f"a field of {len(days)} days on this grid has the shape {expected}; values have {values.shape}.")
+    described = _description(grid, days, levels, pollutant, attrs)
+    return described.assign({pollutant: (_dims(levels), values.astype("float32", copy=False), _attributes(pollutant))})
+
+
+def write_netcdf(field: xr.Dataset, path: Path) -> None:
+    """Write a field as one compressed NetCDF-4 file, chunked by day; whole or not at all.
+
+    Raises:
+        DataError: the disk is full; the message says how much was needed.
+    """
+    encoding: dict[str, dict[str, Any]] = {str(name): {"_FillValue": None} for name in field.variables}
+    for name, array in field.data_vars.items():
+        chunks = (1, *array.shape[1:])
+        encoding[str(name)] = {"zlib": True, "complevel": 4, "chunksizes": chunks, "_FillValue": np.float32(np.nan)}
+    for name in ("time", "time_bnds"):
+        encoding[name] |= TIMES
+    for name in ("lon", "lat"):
+        encoding[name] |= {"zlib": True, "complevel": 4}
+    with _room(path, field.nbytes), whole(path) as aside:
+        _linked(field).to_netcdf(aside, engine="netcdf4", format="NETCDF4", encoding=encoding, unlimited_dims=["time"])
+
+
+def create_zarr(
+    path: Path,
+    grid: Grid,
+    days: np.ndarray,
+    *,
+    levels: Sequence[float] | None = None,
+    pollutant: str = "no2",
+    attrs: Mapping[str, str] | None = None,
+) -> np.ndarray:
+    """Lay out a Zarr store for a field that is written day by day; say which days it holds already, bool on (time,).
+
+    A store of the same field that stands at `path` is left as it is, so that an interrupted run goes on. Its variable
+    `written` is 1 on the days whose values are complete.
+
+    Raises:
+        DataError: another field stands at `path`, or the disk is full.
+    """
+    wanted = _description(grid, days, levels, pollutant, attrs)
+    if path.exists():
+        if not _same_layout(_open(path), wanted, pollutant):
+            raise DataError(
+                f"{path} holds a field of another grid, period, pollutant or other levels. Remove it, or name another store."
+            )
+        return written(path)
+    wanted = wanted.assign(written=("time", np.zeros(len(days), "int8"), {"long_name": "1 where the day is complete"}))
+    encoding = {
+        "written": {"chunks": (1,)},
+        "time": TIMES,
+        "time_bnds": TIMES,
+    }  # a day is a file: days may be written at once
+    with _room(path, wanted.nbytes), whole(path) as aside:
+        _linked(wanted).to_zarr(aside, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
+        shape = _shape(grid, days, levels)
+        group = zarr.open_group(aside, mode="r+", use_consolidated=False)
+        del group.attrs["coordinates"]  # lat and lon, which belong to the values alone
+        group.create_array(
+            pollutant,
+            shape=shape,
+            chunks=(1, *shape[1:]),
+            dtype="float32",
+            fill_value=float("nan"),
+            dimension_names=_dims(levels),
+            attributes={**_attributes(pollutant), "grid_mapping": "crs", "coordinates": "lat lon"},
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)  # read by zarr-python
+            zarr.consolidate_metadata(aside)
+    return np.zeros(len(days), bool)
+
+
+def write_day(path: Path, index: int, values: np.ndarray, *, pollutant: str = "no2") -> None:
+    """Write the values [µg m⁻³] of day `index`, on ([level,] y, x), into a store that `create_zarr` laid out.
+
+    The day counts as written only once all its values are on disk. Days may be written in any order, and by several
+    processes.
+
+    Raises:
+        DataError: there is no such day, the shape is another, or the disk is full.
+    """
+    group = zarr.open_group(path, mode="r+", use_consolidated=False)
+    array, flags = group[pollutant], group["written"]
+    assert isinstance(array, zarr.Array)
+    assert isinstance(flags, zarr.Array)
+    if not 0 <= index < array.shape[0]:
+        raise DataError(f"{path}: day {index} does not exist; the store has {array.shape[0]} days, counted from 0.")
+    if values.shape != array.shape[1:]:
+        raise DataError(f"{path}, day {index}: values have the shape {values.shape}, the store's days {array.shape[1:]}.")
+    with _room(path, 4 * values.size):
+        flags[index] = 0
+        array[index] = values.astype("float32", copy=False)
+        flags[index] = 1
+
+
+def written(path: Path) -> np.ndarray:
+    """Which days of a Zarr store are complete, bool on (time,)."""
+    flags = zarr.open_group(path, mode="r", use_consolidated=False)["written"]
+    assert isinstance(flags, zarr.Array)
+    return np.asarray(flags[:]) == 1
+
+
+def read(path: Path) -> xr.Dataset:
+    """A field from NetCDF or Zarr, its values read when they are used; days of a store that are not complete are left out.
+
+    Raises:
+        DataError: nothing is there, or it is no field.
+    """
+    field = _open(path)
+    if path.is_dir():
+        field = field.isel(time=np.flatnonzero(written(path))).drop_vars("written")
+    return field
+
+
+def _open(path: Path) -> xr.Dataset:
+    """What stands at `path`, as it is."""
+    if not path.exists():
+        raise DataError(f"{path} does not exist; a field is a NetCDF file or a Zarr folder.")
+    try:
+        if path.is_dir():
+            field = xr.open_zarr(path, chunks=None, decode_coords="all", consolidated=True)
+        else:
+            field = xr.open_dataset(path, engine="netcdf4", decode_coords="all")
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path} cannot be read as a field: {error}. Write it again.") from error
+    if missing := {"time_bnds", "crs", "x", "y", "lon", "lat"} - set(field.variables):
+        raise DataError(f"{path} is no field of airloom: it lacks {', '.join(sorted(missing))}.")
+    return field
+
+
+def _same_layout(found: xr.Dataset, wanted: xr.Dataset, pollutant: str) -> bool:
+    """Whether a store was laid out for the field that is wanted."""
+    return (
+        pollutant in found
+        and set(found.coords) == set(wanted.coords)
+        and all(np.array_equal(found[name], wanted[name]) for name in wanted.indexes)
+        and found["crs"].attrs["crs_wkt"] == wanted["crs"].attrs["crs_wkt"]
+    )
+
+
+def _linked(field: xr.Dataset) -> xr.Dataset:
+    """A field with the attributes by which its variables refer to each other; xarray hides them when it reads."""
+    linked = field.reset_coords(LINKED)
+    for name in ("time", "y", "x"):
+        linked[name].attrs["bounds"] = f"{name}_bnds"
+    for array in linked.data_vars.values():
+        if {"y", "x"} <= set(array.dims):
+            array.attrs["grid_mapping"] = "crs"
+    return linked
+
+
+def _dims(levels: Sequence[float] | None) -> tuple[str, ...]:
+    return ("time", "y", "x") if levels is None else ("time", "level", "y", "x")
+
+
+def _shape(grid: Grid, days: np.ndarray, levels: Sequence[float] | None) -> tuple[int, ...]:
+    return (len(days), *(() if levels is None else (len(levels),)), *grid.shape)
+
+
+def _attributes(pollutant: str) -> dict[str, str]:
+    """What CF wants to know of the concentration."""
+    standard_name, words = POLLUTANTS[pollutant]
+    return {
+        "standard_name": standard_name,
+        "long_name": f"daily mean mass concentration of {words}",
+        "units": "ug m-3",
+        "cell_methods": "time: mean",
+    }
+
+
+def _description(
+    grid: Grid, days: np.ndarray, levels: Sequence[float] | None, pollutant: str, attrs: Mapping[str, str] | None
+) -> xr.Dataset:
+    """A field without its values: coordinates, bounds, projection and global attributes."""
+    start = days.astype("datetime64[D]")
+    lon, lat = grid.lonlat()
+    half = np.array([-grid.cell / 2, grid.cell / 2])
+    time = {
+        "standard_name": "time",
+        "long_name": "start of the UTC day",
+        "axis": "T",
+        "units_metadata": "leap_seconds: none",
+    }
+    coords: dict[str, Any] = {
+        "time": ("time", start.astype("datetime64[ns]"), time),
+        "time_bnds": (("time", "bnds"), np.stack([start, start + DAY], 1).astype("datetime64[ns]")),
+        "y": ("y", grid.y, _projected("y")),
+        "x": ("x", grid.x, _projected("x")),
+        "y_bnds": (("y", "bnds"), grid.y[:, None] - half),  # descending, as y itself
+        "x_bnds": (("x", "bnds"), grid.x[:, None] + half),
+        "lat": (("y", "x"), lat, {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}),
+        "lon": (("y", "x"), lon, {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}),
+        "crs": ((), np.int32(0), CRS.from_user_input(grid.crs).to_cf() | {"long_name": "projection of x and y"}),
+    }
+    if levels is not None:
+        height = {"standard_name": "height", "long_name": "height above ground", "units": "m", "positive": "up", "axis": "Z"}
+        coords["level"] = ("level", np.asarray(levels, "float64"), height)
+    words = POLLUTANTS[pollutant][1]
+    defaults = {
+        "Conventions": "CF-1.11",
+        "title": f"Daily mean {words}",
+        "institution": "not stated",
+        "source": f"airloom {__version__}",
+        "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} made by airloom {__version__}",
+        "references": "not stated",
+    }
+    return xr.Dataset(coords=coords, attrs=defaults | dict(attrs or {}))
+
+
+def _projected(axis: str) -> dict[str, str]:
+    return {
+        "standard_name": f"projection_{axis}_coordinate",
+        "long_name": f"{axis} of the cell centre in the grid's projection",
+        "units": "m",
+        "axis": axis.upper(),
+    }
+
+
+@contextmanager
+def _room(path: Path, needed: int) -> Iterator[None]:
+    """Turn a full disk into an error that says how much was `needed` [bytes, before compression]."""
+    folder = next(p for p in path.absolute().parents if p.exists())
+    free = shutil.disk_usage(folder).free
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # the NetCDF library says RuntimeError, and no reason
+        if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT) and free > needed:
+            raise
+        raise DataError(
+            f"{path}: the disk is full. {needed:,} bytes were needed before compression, {free:,} were free in {folder}. "
+            "Nothing was left half-written; make room and run again."
+        ) from error

@@ -1,0 +1,22 @@
+"""Every source by the name that a study gives it. A new source is one file in this folder and one line here."""
+
+from airloom.sources.base import GriddedSource, LayerSource, StationSource
+from airloom.sources.eea import EEA
+from airloom.sources.era5 import ERA5Land, ERA5Pressure, ERA5Single
+from airloom.sources.places import Places
+from airloom.sources.raster import Raster
+from airloom.sources.station_table import StationTable
+
+GRIDDED: dict[str, type[GriddedSource]] = {
+    "era5-land": ERA5Land,
+    "era5-single": ERA5Single,
+    "era5-pressure": ERA5Pressure,
+}
+LAYERS: dict[str, type[LayerSource]] = {
+    "places": Places,
+    "raster": Raster,
+}
+STATIONS: dict[str, type[StationSource]] = {
+    "station-table": StationTable,
+    "eea": EEA,
+}

@@ -1,0 +1,233 @@
+"""Station observations in plain tables, as city and national portals publish them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+from zoneinfo import available_timezones
+
+import polars as pl
+
+from airloom.errors import DataError, StudyError, nearest
+from airloom.ledger import Ledger
+from airloom.sources.base import METADATA, OBSERVATIONS, StationArea, StationRecords, StationSource, StationType
+from airloom.sources.members import Member, members
+from airloom.sources.tables import identifiers, micrograms, numbers, read_table, require_columns
+
+Meaning = tuple[StationType | None, StationArea | None]
+
+REMEDY = "Say what it is called with stations.columns: {canonical name: name in the file}."
+TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
+
+class StationTable(StationSource):
+    """One row an observation in CSV (commas or semicolons) or parquet, and one row a station in a second table.
+
+    Observations need the columns station, time, value and may have valid; stations need station, lon, lat, type and may
+    have name, altitude, area. Both may stand in the same file. `time` is hourly on full hours, or daily: dates, or
+    nothing but midnights. Use it for a network that publishes tables of its own; for the EEA's files there is `EEA`.
+    """
+
+    name = "station-table"
+    title = "Station table (CSV or parquet)"
+
+    def open(
+        self,
+        observations: Sequence[Path],
+        metadata: Path,
+        *,
+        columns: Mapping[str, str] | None = None,
+        units: str = "ug m-3",
+        timezone: str = "UTC",
+        marks: Literal["start", "end"] = "start",
+        types: Mapping[str, Meaning] | None = None,
+    ) -> StationRecords:
+        """Observations in µg m⁻³ and UTC, nothing screened yet.
+
+        Arguments:
+            observations: files, or zip archives of files.
+            metadata: the table of stations; may be one of `observations`.
+            columns: {canonical: name in the files} where the two differ.
+            units: unit of the values, such as "ug m-3" or "mg m-3".
+            timezone: clock of times that carry no offset. Where daylight saving skips an hour, its rows are left out;
+                where an hour occurs twice, two rows count in their order and a single row counts as the first (summer time).
+            marks: whether a time marks the start or the end of its hour or day; an end becomes a start on the same clock.
+            types: what the words in column type mean, {word: (type, area)}; without it the words are taken as they are.
+
+        Raises:
+            StudyError: `columns` names no canonical column, or `timezone` is unknown.
+            DataError: a file is broken or empty, lacks a column, or holds a word that is no number, time, flag or type.
+        """
+        names = _names(columns or {})
+        factor = micrograms(units, "stations.units")
+        ledger = Ledger()
+        parts = [_observations(m, names).with_columns(part=pl.lit(i)) for i, m in enumerate(members(observations))]
+        if len({part.schema["time"] for part in parts}) > 1:
+            raise DataError("some files of observations give times with an offset from UTC, some without; open them apart.")
+        rows = _starts(pl.concat(parts), marks)
+        rows = _to_utc(rows, timezone, ledger).with_columns(value=pl.col("value") * factor)
+        stations = _metadata(metadata, names, types or {}, shared=metadata in observations)
+        return StationRecords(stations, rows.select(*OBSERVATIONS), ledger)
+
+
+def _names(columns: Mapping[str, str]) -> dict[str, str]:
+    """Name in the files of every canonical column."""
+    canonical = ("station", "time", "value", "valid", "name", "lon", "lat", "altitude", "type", "area")
+    for name in columns:
+        if name not in canonical:
+            raise StudyError(f"stations.columns: {name!r} is no column of a station table; {nearest(name, canonical)}.")
+    return {name: columns.get(name, name) for name in canonical}
+
+
+def _pick(table: pl.DataFrame, names: Mapping[str, str], needed: set[str], optional: set[str], where: str) -> pl.DataFrame:
+    """The canonical columns of a table; an optional one that the study has renamed must be there."""
+    needed = needed | {n for n in optional if names[n] != n}
+    require_columns(table, [names[n] for n in sorted(needed)], where, REMEDY)
+    return table.select(pl.col(names[n]).alias(n) for n in names if n in needed | optional and names[n] in table.columns)
+
+
+def _observations(member: Member, names: Mapping[str, str]) -> pl.DataFrame:
+    """Rows of one file: station, time (naive, or UTC where the file gives an offset), value, valid."""
+    where = member.label
+    table = _pick(read_table(member), names, {"station", "time", "value"}, {"valid"}, where)
+    valid = _flags(table["valid"], where) if "valid" in table.columns else pl.repeat(True, len(table), eager=True)
+    return table.select(
+        identifiers(table["station"], where),
+        _times(table["time"], where),
+        numbers(table["value"], where),
+        valid.alias("valid"),
+    )
+
+
+def _flags(column: pl.Series, where: str) -> pl.Series:
+    """A column of true and false, or 1 and 0; a missing flag is false."""
+    if column.dtype == pl.Boolean:
+        return column.fill_null(False)
+    text = column.cast(pl.String).str.to_lowercase()
+    strange = text.filter(text.is_not_null() & ~text.is_in(list(TRUTH)))
+    if len(strange):
+        raise DataError(f"{where}: {strange[0]!r} in column {column.name!r} is no flag; write true or false, or 1 or 0.")
+    return text.replace_strict(TRUTH, default=False, return_dtype=pl.Boolean)
+
+
+def _times(column: pl.Series, where: str) -> pl.Series:
+    """Times as Datetime[µs]; those that carry an offset from UTC are turned to UTC."""
+    if column.null_count():
+        raise DataError(f"{where}: {column.null_count()} rows have no time. Leave these rows out of the file.")
+    if column.dtype == pl.String:
+        column = _parse_times(column, where)
+    if not isinstance(column.dtype, pl.Date | pl.Datetime):
+        raise DataError(f"{where}: column {column.name!r} holds {column.dtype}, expected times such as 2023-07-01 13:00.")
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
+        return column.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+    return column.cast(pl.Datetime("us"))
+
+
+def _parse_times(column: pl.Series, where: str) -> pl.Series:
+    """Times out of ISO text: a date; a date and a time; or these and an offset."""
+    text = column.str.replace("T", " ", literal=True).str.replace("Z", "+0000", literal=True)
+    offset = text.str.contains(r":\d\d ?[+-]\d\d:?\d\d$")
+    if offset.all():
+        text = text.str.replace(r" ?([+-]\d\d):?(\d\d)$", "$1$2")
+        forms = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M%z")
+        tries = [text.str.to_datetime(f, time_unit="us", time_zone="UTC", strict=False) for f in forms]
+    else:
+        tries = [text.str.to_datetime(f, time_unit="us", strict=False) for f in ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")]
+        tries.append(text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")))
+    found = pl.select(pl.coalesce(tries)).to_series().alias(column.name)
+    strange = column.filter(found.is_null())
+    if len(strange):
+        raise DataError(
+            f"{where}: {strange[0]!r} in column {column.name!r} is no time that can be read ({len(strange)} such rows). "
+            "Write 2023-07-01 13:00, all times with or all without an offset; midnight is 00:00 of the next day."
+        )
+    return found
+
+
+def _starts(rows: pl.DataFrame, marks: Literal["start", "end"]) -> pl.DataFrame:
+    """Adds `hours`, the length of the intervals, and makes `time` their start on the clock of the file."""
+    daily = (rows["time"].dt.truncate("1d") == rows["time"]).all()
+    odd = rows.filter(pl.col("time").dt.truncate("1h") != pl.col("time"))
+    if len(odd):
+        raise DataError(
+            f"station {odd['station'][0]} has a value at {odd['time'][0]}, not on a full hour ({len(odd)} such rows). "
+            "Hourly or daily means are expected; average what is finer first."
+        )
+    hours = 24 if daily else 1
+    shift = pl.duration(hours=hours if marks == "end" else 0)
+    return rows.with_columns(time=pl.col("time") - shift, hours=pl.lit(float(hours)))
+
+
+def _to_utc(rows: pl.DataFrame, timezone: str, ledger: Ledger) -> pl.DataFrame:
+    """Adds `start` in UTC; rows of hours that the clock skips are left out."""
+    if rows.schema["time"] == pl.Datetime("us", "UTC"):
+        return rows.rename({"time": "start"})
+    first, last = (_localised(rows["time"], timezone, which) for which in ("earliest", "latest"))
+    rows = rows.with_columns(start=first, later=last)
+    for station, count in _counts(rows.filter(pl.col("start").is_null())):
+        ledger.out("value", station, f"the hour does not exist on the clock of {timezone}", count)
+    rows = rows.filter(pl.col("start").is_not_null())
+    twice = pl.col("start") != pl.col("later")
+    order = pl.int_range(pl.len()).over("part", "station", "time")
+    among = pl.len().over("part", "station", "time")
+    folds = rows.with_row_index().filter(twice).with_columns(order=order, among=among)
+    for station, count in _counts(folds.filter(pl.col("among") == 1)):
+        ledger.changed("value", station, f"the hour occurs twice on the clock of {timezone}; taken as the first", count)
+    second = folds.filter(pl.col("order") > 0).select("index", second=pl.lit(True))
+    rows = rows.with_row_index().join(second, on="index", how="left", maintain_order="left")
+    return rows.with_columns(start=pl.when("second").then("later").otherwise("start"))
+
+
+def _localised(times: pl.Series, timezone: str, ambiguous: Literal["earliest", "latest"]) -> pl.Series:
+    """Naive times as UTC; null where the clock skips them."""
+    try:
+        local = times.dt.replace_time_zone(timezone, ambiguous=ambiguous, non_existent="null")
+    except pl.exceptions.PolarsError as error:
+        raise StudyError(
+            f"stations.timezone: {timezone!r} is not a time zone; {nearest(timezone, available_timezones())}."
+        ) from error
+    return local.dt.convert_time_zone("UTC")
+
+
+def _counts(rows: pl.DataFrame) -> list[tuple[str, int]]:
+    """Rows of each station, sorted by station."""
+    return rows.group_by("station").len().sort("station").rows()
+
+
+def _metadata(path: Path, names: Mapping[str, str], types: Mapping[str, Meaning], *, shared: bool) -> pl.DataFrame:
+    """One row a station; repeated rows are dropped only where the table is one of the observations."""
+    tables = [(m.label, read_table(m)) for m in members([path])]
+    if len(tables) != 1:
+        raise DataError(f"{path.name} holds {len(tables)} files; the table of stations must be one.")
+    where, table = tables[0]
+    table = _pick(table, names, {"station", "lon", "lat", "type"}, {"name", "altitude", "area"}, where)
+    table = table.unique(maintain_order=True) if shared else table
+    found = {c: numbers(table[c], where) for c in ("lon", "lat", "altitude") if c in table.columns}
+    table = table.with_columns(**found, station=identifiers(table["station"], where))
+    table = table.with_columns(pl.lit(None).alias(c) for c in ("altitude", "area") if c not in table.columns)
+    if "name" not in table.columns:
+        table = table.with_columns(name="station")
+    return _translate(table, types, where).select(pl.col(c).cast(t) for c, t in METADATA.items())
+
+
+def _translate(table: pl.DataFrame, types: Mapping[str, Meaning], where: str) -> pl.DataFrame:
+    """Type and area in airloom's words."""
+    if types:
+        _known(table, "type", list(types), where, "Add it to stations.types.")
+        kinds, areas = ({word: meaning[i] for word, meaning in types.items()} for i in (0, 1))
+        return table.with_columns(
+            pl.col("type").replace_strict(kinds, return_dtype=pl.String),
+            pl.col("type").replace_strict(areas, return_dtype=pl.String).alias("area"),
+        )
+    table = table.with_columns(pl.col("type", "area").cast(pl.String))
+    remedy = "Say what the words mean with stations.types."
+    _known(table, "type", list(get_args(StationType)), where, remedy)
+    _known(table, "area", list(get_args(StationArea)), where, remedy)
+    return table
+
+
+def _known(table: pl.DataFrame, column: str, words: list[str], where: str, remedy: str) -> None:
+    """Raise DataError where a column holds a word that has no meaning."""
+    strange = table.filter(pl.col(column).is_not_null() & ~pl.col(column).is_in(words))
+    if len(strange):
+        word, station = strange[column][0], strange["station"][0]
+        raise DataError(f"{where}: {column} {word!r} of station {station} is not known; {nearest(word, words)}. {remedy}")

@@ -1,0 +1,298 @@
+"""Baselines: what anyone would try first, on the very split that the method has.
+
+Every baseline is a function of a `Network` and returns values on (time, station) [µg m⁻³] for all stations on the test
+days, NaN on other days and where it can say nothing. A withheld station's values are never read. A training station's own
+values of the test days are never used for itself: it is predicted as if it were not there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from airloom.errors import DataError
+
+FOLDS = 5  # gradient boosting leaves out a fifth of the training stations at a time, not one
+NEAREST = 1.0  # two places closer than this count as so far apart [m]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Stations, their daily values, and what the method knows about their cells.
+
+    Arguments:
+        days: datetime64[D] on (time,).
+        observed: on (time, station) [µg m⁻³], NaN where there is none.
+        x, y: projected coordinates on (station,) [m].
+        withheld: boolean on (station,).
+        features: the method's own inputs at each station's cell on (time, station, feature), NaN where missing.
+        feature_names: names on (feature,).
+        train_years: years that the method was trained on.
+        adapt_years: years of which it saw the training stations besides.
+        test_days: boolean on (time,).
+        seed: seed of what is drawn at random.
+
+    Raises:
+        DataError: an array has another shape than its neighbours, a place is unknown, or no station is left to train on.
+    """
+
+    days: np.ndarray
+    observed: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    withheld: np.ndarray
+    features: np.ndarray
+    feature_names: tuple[str, ...]
+    train_years: tuple[int, ...]
+    adapt_years: tuple[int, ...]
+    test_days: np.ndarray
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        time, station = self.observed.shape
+        expected = {
+            "days": (time,),
+            "test_days": (time,),
+            "x": (station,),
+            "y": (station,),
+            "withheld": (station,),
+            "features": (time, station, len(self.feature_names)),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise DataError(
+                    f"network.{name} has shape {getattr(self, name).shape}; with observed on (time, station) = "
+                    f"{(time, station)} and {len(self.feature_names)} feature names it must be {shape}."
+                )
+        if not np.isfinite(self.x + self.y).all():
+            lost = np.flatnonzero(~np.isfinite(self.x + self.y)).tolist()
+            raise DataError(f"network: stations at positions {lost} have no coordinates. Leave them out before.")
+        if self.withheld.all():
+            raise DataError(f"network: all {station} stations are withheld; a baseline needs one to learn from.")
+
+    @property
+    def training(self) -> np.ndarray:
+        """Positions of the training stations."""
+        return np.flatnonzero(~self.withheld)
+
+    @property
+    def year(self) -> np.ndarray:
+        """Calendar year on (time,)."""
+        return self.days.astype("datetime64[Y]").astype(int) + 1970
+
+    def on_test_days(self, predicted: np.ndarray) -> np.ndarray:
+        """Spread values on (test day, station) over all days, NaN elsewhere."""
+        whole = np.full(self.observed.shape, np.nan)
+        whole[self.test_days] = predicted
+        return whole
+
+
+def network_mean(network: Network) -> np.ndarray:
+    """Same-day mean of the (other) training stations."""
+    return _weighted(network, np.ones((len(network.x), len(network.training))))
+
+
+def inverse_distance(network: Network) -> np.ndarray:
+    """Same-day mean of the (other) training stations, weighted by distance⁻²."""
+    distance = np.maximum(_distances(network)[:, network.training], NEAREST)
+    return _weighted(network, distance**-2)
+
+
+def _weighted(network: Network, weights: np.ndarray) -> np.ndarray:
+    """Same-day weighted mean; `weights` on (station, training station), a station's weight for itself is set to nil."""
+    weights = weights.copy()
+    weights[network.training, np.arange(len(network.training))] = 0
+    values = network.observed[network.test_days][:, network.training]
+    there = np.isfinite(values)
+    total, weight = np.where(there, values, 0) @ weights.T, there @ weights.T
+    return network.on_test_days(np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0))
+
+
+@dataclass(frozen=True)
+class Variogram:
+    """Exponential variogram γ(h) = nugget + sill·(1 − exp(−h/reach)), 0 for a station with itself [µg² m⁻⁶]."""
+
+    nugget: float
+    sill: float
+    reach: float  # [m]; the practical range, where 95 % of the sill is met, is three times this
+
+    def __call__(self, distance: np.ndarray) -> np.ndarray:
+        """γ between different places."""
+        return self.nugget + self.sill * (1 - np.exp(-distance / self.reach))
+
+
+def fit_variogram(network: Network) -> Variogram:
+    """One variogram for the network, out of the training stations in the training years.
+
+    A day's few stations cannot carry one, so the semivariance of each pair of stations is averaged over all its days, and
+    the pairs are fitted by least squares weighted by their days. Only the ratios of its numbers matter to the weights.
+    The nugget is at least a hundredth of the sill, since no two stations of one cell agree exactly. With no pair to fit (one
+    station, or no common day) it is a pure nugget: kriging is then the network mean.
+    """
+    values = network.observed[np.isin(network.year, network.train_years)][:, network.training]
+    there = np.isfinite(values).astype(float)
+    z = np.where(there > 0, values, 0)
+    days = there.T @ there
+    squares = (z * z).T @ there + there.T @ (z * z) - 2 * z.T @ z  # Σ over common days of (a − b)²
+    i, j = np.triu_indices(len(days), k=1)
+    i, j = i[days[i, j] > 0], j[days[i, j] > 0]
+    if not len(i):
+        return Variogram(1.0, 0.0, 1.0)
+    semivariance, weight = squares[i, j] / days[i, j] / 2, np.sqrt(days[i, j])
+    distance = np.maximum(_distances(network)[np.ix_(network.training, network.training)][i, j], NEAREST)
+    fits = []
+    for reach in np.geomspace(distance.min() / 3, distance.max(), 40):
+        shape = np.stack([np.ones_like(distance), 1 - np.exp(-distance / reach)], axis=1)
+        (nugget, sill), misfit = nnls(shape * weight[:, None], semivariance * weight)
+        fits.append((misfit, nugget, sill, reach))
+    _, nugget, sill, reach = min(fits)
+    return Variogram(max(nugget, sill / 100, np.finfo(float).tiny), sill, reach)
+
+
+def kriging(network: Network) -> np.ndarray:
+    """Ordinary kriging of the same-day training stations with one variogram for the study."""
+    gamma = fit_variogram(network)(_distances(network))
+    np.fill_diagonal(gamma, 0)
+    values = network.observed[network.test_days]
+    available = np.isfinite(values) & ~network.withheld
+    predicted = np.full(values.shape, np.nan)
+    patterns, which = np.unique(available, axis=0, return_inverse=True)
+    for index, pattern in enumerate(patterns):  # days with the same stations share one inverse
+        same = which == index
+        if pattern.any():
+            predicted[same] = _kriged(gamma, pattern, values[same][:, pattern])
+    return network.on_test_days(predicted)
+
+
+def _kriged(gamma: np.ndarray, there: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Kriged values on (day, station) out of values on (day, station there) and γ on (station, station).
+
+    A station that is there is predicted from the others: its leave-one-out error is (B z)ᵢ / Bᵢᵢ, with B the inverse of
+    the kriging matrix bordered by ones (Dubrule, 1983), exactly what solving without it gives.
+    """
+    n = int(there.sum())
+    matrix = np.ones((n + 1, n + 1))
+    matrix[:n, :n], matrix[n, n] = gamma[np.ix_(there, there)], 0
+    inverse = np.linalg.inv(matrix)[:n]
+    predicted = np.full((len(values), len(there)), np.nan)
+    border = np.concatenate([gamma[np.ix_(there, ~there)], np.ones((1, int((~there).sum())))])
+    predicted[:, ~there] = values @ inverse @ border
+    if n > 1:
+        predicted[:, there] = values - values @ inverse[:, :n] / np.diag(inverse)
+    return predicted
+
+
+def gradient_boosting(network: Network) -> np.ndarray:
+    """Gradient boosting on the method's own inputs, from the training years' training stations."""
+    return _boosted(network, network.train_years)
+
+
+def gradient_boosting_adapted(network: Network) -> np.ndarray:
+    """The same, having seen the adaptation years' training stations too."""
+    return _boosted(network, (*network.train_years, *network.adapt_years))
+
+
+def _boosted(network: Network, years: tuple[int, ...]) -> np.ndarray:
+    """Withheld stations from all training stations; each fold of the training stations from the other folds."""
+    training = network.training
+    folds = np.array_split(np.random.default_rng(network.seed).permutation(training), min(FOLDS, len(training)))
+    rounds = [(training, np.flatnonzero(network.withheld)), *((np.setdiff1d(training, fold), fold) for fold in folds)]
+    predicted = np.full((int(network.test_days.sum()), len(network.x)), np.nan)
+    for learnt, asked in rounds:
+        if len(learnt) and len(asked):
+            predicted[:, asked] = _fit_predict(network, np.isin(network.year, years), learnt, asked)
+    return network.on_test_days(predicted)
+
+
+def _fit_predict(network: Network, seen: np.ndarray, learnt: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Values on (test day, asked station); LightGBM sends a missing feature down a branch of its own."""
+    from lightgbm import LGBMRegressor  # slow to import, and the other baselines do without
+
+    target = network.observed[np.ix_(seen, learnt)]
+    there = np.isfinite(target)
+    if not there.any():
+        return np.full((int(network.test_days.sum()), len(asked)), np.nan)
+    model = LGBMRegressor(
+        n_estimators=400,
+        learning_rate=0.05,
+        num_leaves=31,
+        min_child_samples=50,
+        subsample=0.8,
+        subsample_freq=1,
+        colsample_bytree=0.8,
+        reg_lambda=1.0,
+        random_state=network.seed,
+        n_jobs=1,  # tables are small: two threads waiting for each other took up to 16 times as long on busy cores
+        deterministic=True,
+        force_row_wise=True,
+        verbose=-1,
+    )
+    model.fit(_inputs(network, seen, learnt)[there], target[there])
+    inputs = _inputs(network, network.test_days, asked)
+    return np.asarray(model.predict(inputs.reshape(-1, inputs.shape[-1]))).reshape(inputs.shape[:2])
+
+
+def _inputs(network: Network, days: np.ndarray, stations: np.ndarray) -> np.ndarray:
+    """Features and coordinates on (time, station, feature)."""
+    features = network.features[np.ix_(days, stations)]
+    place = np.stack([network.x, network.y], axis=-1)[stations]
+    return np.concatenate([features, np.broadcast_to(place, (*features.shape[:2], 2))], axis=-1)
+
+
+def climatology(network: Network, window: int = 7) -> np.ndarray:
+    """Mean of the (other) training stations in the training years, days of the year within ±7, weekdays or weekends."""
+    seen = np.isin(network.year, network.train_years)
+    calendar = (network.days - network.days.astype("datetime64[Y]")).astype(int)
+    weekend = (network.days.astype("datetime64[D]").astype(int) + 3) % 7 >= 5  # 1 January 1970 was a Thursday
+    apart = abs(calendar[network.test_days][:, None] - calendar[seen][None])
+    alike = (np.minimum(apart, 366 - apart) <= window) & (weekend[network.test_days][:, None] == weekend[seen][None])
+    values = network.observed[seen]
+    there = np.isfinite(values) & ~network.withheld
+    total, count = alike @ np.where(there, values, 0), alike.astype(float) @ there  # (test day, station)
+    total, count = (s.sum(axis=1, keepdims=True) - s for s in (total, count))  # a training station without itself
+    return network.on_test_days(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
+
+
+def _distances(network: Network) -> np.ndarray:
+    """On (station, station) [m]."""
+    return np.hypot(network.x[:, None] - network.x, network.y[:, None] - network.y)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline as the report presents it."""
+
+    title: str
+    description: str
+    predict: Callable[[Network], np.ndarray]
+
+
+BASELINES = {
+    "network-mean": Baseline(
+        "Network mean", "Same-day mean of the training stations: the same value everywhere.", network_mean
+    ),
+    "inverse-distance": Baseline(
+        "Inverse distance", "Same-day mean of the training stations weighted by distance⁻².", inverse_distance
+    ),
+    "kriging": Baseline(
+        "Ordinary kriging",
+        "Same-day training stations, one exponential variogram fitted to the training stations' pooled pairs.",
+        kriging,
+    ),
+    "gradient-boosting": Baseline(
+        "Gradient boosting",
+        "LightGBM on the network's own inputs and coordinates at the stations' cells, training years only.",
+        gradient_boosting,
+    ),
+    "gradient-boosting-adapted": Baseline(
+        "Gradient boosting, adapted",
+        "The same, having seen the training stations of the adaptation years too.",
+        gradient_boosting_adapted,
+    ),
+    "climatology": Baseline(
+        "Climatology",
+        "Mean of the training stations in the training years: days of the year within ±7, weekdays or weekends.",
+        climatology,
+    ),
+}

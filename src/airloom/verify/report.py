@@ -1,0 +1,354 @@
+"""The report of a run: one HTML file that needs nothing else, to read, print and pass on."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+import polars as pl
+import yaml
+from matplotlib.figure import Figure
+
+from airloom.errors import DataError
+from airloom.files import whole
+from airloom.grid import Grid
+from airloom.ledger import Entry, Ledger
+from airloom.verify import figures
+from airloom.verify.baselines import BASELINES
+from airloom.verify.scores import AREAS, SEASONS
+from airloom.verify.tables import (
+    best_baseline,
+    difference_from,
+    last_phase,
+    method_row,
+    model_title,
+    number,
+    overall,
+    with_interval,
+)
+
+SHOWN = 200  # entries of one reason in the ledger; the file beside the report holds them all
+
+
+def write_report(
+    path: Path,
+    *,
+    study: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    pairs: pl.DataFrame,
+    grid: Grid,
+    field_mean: np.ndarray,
+    seasons: Mapping[str, np.ndarray],
+    stations: pl.DataFrame,
+    ledger: Ledger,
+    facts: Mapping[str, Any],
+    training: Sequence[Mapping[str, Any]] | None = None,
+) -> None:
+    """Write a run's report as one self-contained HTML file, whole or not at all.
+
+    `study` is the resolved study as plain keys and values; `scores` is what `tables.evaluate` gave for `pairs`;
+    `field_mean` on (y, x) [µg m⁻³] is the last phase's mean over the verified days, and `seasons` the same for each
+    season, by the names of `scores.SEASONS`; `stations` is the table of `Stations` with a boolean column `withheld`;
+    `facts` are timings, versions and sizes to state; `training` holds one entry an epoch: phase, epoch, train, validation.
+
+    Raises:
+        DataError: the pairs hold no phase of a method at withheld stations, or a field does not fit the grid.
+    """
+    reference, row = last_phase(pairs), method_row(scores)
+    if reference is None or row is None:
+        raise DataError("report: the pairs hold no phase of a method at withheld stations. Predict them before reporting.")
+    for name, field in {"field_mean": field_mean, **seasons}.items():
+        if field.shape != grid.shape:
+            raise DataError(f"report: {name} has shape {field.shape}; the grid has {grid.shape} cells on (y, x).")
+    rival = best_baseline(scores)
+    beside = [reference, *([(rival["model"], None)] if rival else [])]
+    phases = [(r["model"], r["phase"]) for r in overall(scores) if r["phase"] is not None]
+    names = {s: n or s for s, n in stations.select("station", "name").iter_rows()}
+    observed = pairs.filter((pl.col("model") == reference[0]) & (pl.col("phase") == reference[1]))
+    sections = {
+        "Map": _maps(field_mean, grid, stations, observed, row["period"]),
+        "Seasons": _seasons(seasons, grid, stations, observed),
+        "Scores": _scores(scores),
+        "Differences": _differences(scores),
+        "By area and season": _strata(scores, rival),
+        "By station": _stations(scores, stations, rival),
+        "Scatter": _scatter(pairs, beside),
+        "Time series": _series(pairs, beside, names) + _bias(pairs, [*phases, *beside[1:]]),
+        "Training": _training(training),
+        "Ledger": _ledger(ledger),
+        "Settings": f"<pre>{escape(yaml.safe_dump(dict(study), sort_keys=False, allow_unicode=True))}</pre>",
+        "Provenance": _provenance(facts, scores),
+    }
+    sections = {title: content for title, content in sections.items() if content}
+    body = _headline(study, scores, stations, row, rival, list(sections))
+    body += "".join(f'<section id="{_anchor(t)}"><h2>{escape(t)}</h2>{content}</section>' for t, content in sections.items())
+    template = Template(files("airloom.verify").joinpath("report.html").read_text(encoding="utf-8"))
+    with whole(path) as aside:
+        aside.write_text(template.substitute(title=escape(str(study["title"])), body=body), encoding="utf-8")
+
+
+def _headline(
+    study: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    stations: pl.DataFrame,
+    row: Mapping[str, Any],
+    rival: Mapping[str, Any] | None,
+    titles: list[str],
+) -> str:
+    lon, lat = study["grid"]["centre"]
+    rows, columns = study["grid"]["shape"]
+    cell = study["grid"].get("cell", 2000) / 1000
+    withheld = int(stations["withheld"].sum())
+    where = (
+        f"Daily {escape(str(study.get('pollutant', 'no2')).upper().replace('NO2', 'NO₂'))} on {rows} × {columns} cells of {cell:g} km "
+        f"around {lon:g}°E, {lat:g}°N; {escape(row['period'])}; {stations.height} station cells, {withheld} of them withheld."
+    ).replace("-", "−")
+    cards = [
+        (number(row["rmse"]), "RMSE [µg m⁻³]", _span(row["rmse_ci"])),
+        (number(row["r2"]), "R²", _span(row["r2_ci"])),
+        (number(row["r"]), "correlation r", _span(row["r_ci"])),
+        (number(row["bias"], signed=True), "bias [µg m⁻³]", _span(row["bias_ci"], signed=True)),
+        (f"{row['n']:,}", "station-days", f"on {row['days']:,} days"),
+    ]
+    boxes = "".join(f'<div class="card"><b>{a}</b><span>{b}</span><span>{c}</span></div>' for a, b, c in cards)
+    links = "".join(f'<a href="#{_anchor(t)}">{escape(t)}</a>' for t in titles)
+    return (
+        f'<h1>{escape(str(study["title"]))}</h1><p class="where">{where}</p>'
+        f'<p class="lead">{_sentence(scores, row, rival)}</p><div class="cards">{boxes}</div><nav>{links}</nav>'
+    )
+
+
+def _sentence(scores: Mapping[str, Any], row: Mapping[str, Any], rival: Mapping[str, Any] | None) -> str:
+    """The result in words: the last phase at withheld stations, and the best baseline beside it."""
+    text = (
+        f"At stations that it never saw, <b>{escape(model_title(row['model'], row['phase']))}</b> has an RMSE of "
+        f"{with_interval(row['rmse'], row['rmse_ci'])} µg\u00a0m⁻³ and an R² of {with_interval(row['r2'], row['r2_ci'])}."
+    )
+    gap = difference_from(scores, rival["model"], None, "withheld") if rival else None
+    if rival is None or gap is None or gap["rmse_difference"] is None:
+        return text
+    title = escape(model_title(rival["model"], None))
+    if gap["rmse_excludes_zero"]:
+        verdict = "lower than" if gap["rmse_difference"] < 0 else "higher than"
+    else:
+        verdict = "not distinguishable from"
+    return (
+        f"{text} The best baseline, {title.lower()}, has {number(gap['other_rmse'])} and {number(gap['other_r2'])} on the same "
+        f"{gap['n']:,} station-days: the method's error is <b>{verdict}</b> the baseline's "
+        f"(difference {with_interval(gap['rmse_difference'], gap['rmse_difference_ci'], signed=True)} µg\u00a0m⁻³)."
+    )
+
+
+def _maps(mean: np.ndarray, grid: Grid, stations: pl.DataFrame, observed: pl.DataFrame, period: str) -> str:
+    figure = figures.annual_map(mean, grid, _with_means(stations, observed), title=f"Mean of {period}")
+    return _embed(figure, "The mean of the daily fields, and in the same colours the observed means of the stations.")
+
+
+def _seasons(seasons: Mapping[str, np.ndarray], grid: Grid, stations: pl.DataFrame, observed: pl.DataFrame) -> str:
+    if not seasons:
+        return ""
+    months = {s: observed.filter(pl.col("time").dt.month().is_in(SEASONS[s])) for s in seasons}
+    placed = {s: _with_means(stations, part) for s, part in months.items()}
+    return _embed(figures.season_maps(seasons, grid, placed), "Means of the seasons; colours are common to all four.")
+
+
+def _with_means(stations: pl.DataFrame, observed: pl.DataFrame) -> pl.DataFrame:
+    """Stations that have values, with the mean of what they observed."""
+    return stations.join(
+        observed.group_by("station").agg(pl.col("observed").mean()), on="station", how="inner", maintain_order="left"
+    )
+
+
+def _scores(scores: Mapping[str, Any]) -> str:
+    parts = []
+    for target in ("withheld", "training"):
+        if rows := overall(scores, target):
+            parts.append(f"<h3>At {target} stations</h3>" + _score_table(rows, overall(scores, target, "anomaly")))
+    note = (
+        "Square brackets are 95 % intervals from resampled days; they do not say how other stations would fare. "
+        "R² is 1 − Σ(x−y)²/Σ(y−ȳ)². Anomaly R² scores each value's deviation from the same-day mean over these stations: the "
+        "pattern between stations, without the daily signal that they share. Where n differs between rows, compare by the "
+        "differences below, which use common rows only. Baselines never use a training station for its own prediction; "
+        "the method has seen the training stations."
+    )
+    used = {r["model"] for r in scores["rows"] if r["phase"] is None}
+    known = [b for name, b in BASELINES.items() if name in used]
+    legend = _table(("Baseline", "What it is"), [(b.title, b.description) for b in known]) if known else ""
+    bars = _embed(figures.score_bars(scores), "RMSE at withheld stations with 95 % intervals; blue the method's phases.")
+    return "".join(parts) + f'<p class="note">{note}</p>{bars}{legend}'
+
+
+def _score_table(rows: list[dict[str, Any]], anomaly: list[dict[str, Any]]) -> str:
+    pattern = {(r["model"], r["phase"]): r["r2"] for r in anomaly}
+    cells = [
+        (
+            model_title(r["model"], r["phase"]),
+            f"{r['n']:,}",
+            with_interval(r["rmse"], r["rmse_ci"]),
+            with_interval(r["mae"], r["mae_ci"]),
+            with_interval(r["r2"], r["r2_ci"]),
+            number(r["r"]),
+            with_interval(r["bias"], r["bias_ci"], signed=True),
+            number(pattern.get((r["model"], r["phase"]))),
+        )
+        for r in rows
+    ]
+    ours = {i for i, r in enumerate(rows) if r["phase"] is not None}
+    return _table(("Model", "n", "RMSE", "MAE", "R²", "r", "Bias", "Anomaly R²"), cells, ours)
+
+
+def _differences(scores: Mapping[str, Any]) -> str:
+    rows = [d for d in scores["differences"] if d["target"] == "withheld"]
+    if not rows:
+        return ""
+    cells = [
+        (
+            model_title(d["model"], d["phase"]),
+            f"{d['n']:,}",
+            with_interval(d["rmse_difference"], d["rmse_difference_ci"], signed=True),
+            with_interval(d["r2_difference"], d["r2_difference_ci"], signed=True),
+            "yes" if d["rmse_excludes_zero"] else "no",
+        )
+        for d in rows
+    ]
+    name = escape(model_title(rows[0]["reference"], rows[0]["reference_phase"]))
+    return (
+        f"<p>{name} less each other model at withheld stations, on the station-days that both predict. A negative ΔRMSE and a "
+        "positive ΔR² speak for the method; the intervals resample the same days for both.</p>"
+        + _table(("Compared with", "n", "ΔRMSE [µg m⁻³]", "ΔR²", "ΔRMSE excludes zero"), cells)
+    )
+
+
+def _strata(scores: Mapping[str, Any], rival: Mapping[str, Any] | None) -> str:
+    rows = [r for stratum in (*AREAS, *SEASONS, "anomaly") if (r := _row(scores, "withheld", stratum))]
+    cells = [(r["stratum"], *_beside(scores, r, rival)) for r in rows]
+    return _table(("Stratum", *_beside_heads(rival)), cells)
+
+
+def _stations(scores: Mapping[str, Any], stations: pl.DataFrame, rival: Mapping[str, Any] | None) -> str:
+    cells = []
+    for s in stations.filter("withheld").sort("station").iter_rows(named=True):
+        if row := _row(scores, "withheld", f"station:{s['station']}"):
+            kind = ", ".join(v for v in (s["type"], s["area"]) if v)
+            cells.append((f"{s['name'] or s['station']} ({s['station']})", kind, *_beside(scores, row, rival)))
+    return _table(("Withheld station", "Type", *_beside_heads(rival)), cells)
+
+
+def _row(scores: Mapping[str, Any], target: str, stratum: str) -> dict[str, Any] | None:
+    """The method's last phase in one stratum."""
+    rows = [r for r in overall(scores, target, stratum) if r["phase"] is not None]
+    return rows[-1] if rows else None
+
+
+def _beside_heads(rival: Mapping[str, Any] | None) -> tuple[str, ...]:
+    return (
+        "n",
+        "RMSE",
+        "R²",
+        "Bias",
+        *([f"RMSE of {model_title(rival['model'], None).lower()}", "its R²"] if rival else []),
+    )
+
+
+def _beside(scores: Mapping[str, Any], row: Mapping[str, Any], rival: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The method's scores in a stratum, and the best baseline's."""
+    own = (
+        f"{row['n']:,}",
+        with_interval(row["rmse"], row["rmse_ci"]),
+        with_interval(row["r2"], row["r2_ci"]),
+        number(row["bias"], signed=True),
+    )
+    if rival is None:
+        return own
+    other = next((r for r in overall(scores, row["target"], row["stratum"]) if r["model"] == rival["model"]), None)
+    return *own, number(other["rmse"] if other else None), number(other["r2"] if other else None)
+
+
+def _scatter(pairs: pl.DataFrame, beside: Sequence[figures.Model]) -> str:
+    return _embed(figures.scatter(pairs, beside), "Days at withheld stations; the line is 1:1.")
+
+
+def _series(pairs: pl.DataFrame, beside: Sequence[figures.Model], names: Mapping[str, str]) -> str:
+    return _embed(
+        figures.series_at_stations(pairs, beside, names), "Withheld stations, from the best predicted to the worst."
+    )
+
+
+def _bias(pairs: pl.DataFrame, models: Sequence[figures.Model]) -> str:
+    return _embed(figures.monthly_bias(pairs, models), "Mean error by month at withheld stations.")
+
+
+def _training(training: Sequence[Mapping[str, Any]] | None) -> str:
+    return _embed(figures.training_curves(training), "Loss by epoch.") if training else ""
+
+
+def _ledger(ledger: Ledger) -> str:
+    """Decisions grouped by verdict, kind and reason, the most frequent first; each group unfolds."""
+    order = {"out": 0, "changed": 1, "kept": 2}
+    entries = sorted(ledger.entries, key=lambda e: (order[e.verdict], e.kind, e.why))
+    groups = [(key, list(group)) for key, group in groupby(entries, key=lambda e: (e.verdict, e.kind, e.why))]
+    groups.sort(key=lambda g: (order[g[0][0]], -len(g[1])))
+    return "".join(_group(*key, group) for key, group in groups) or "<p>Nothing was left out or changed.</p>"
+
+
+def _group(verdict: str, kind: str, why: str, entries: list[Entry]) -> str:
+    total = sum(e.count for e in entries)
+    values = "" if total == len(entries) else f", {total:,} values"
+    rows = [(e.what, f"{e.count:,}") for e in entries[:SHOWN]]
+    rest = len(entries) - SHOWN
+    more = f'<p class="note">and {rest:,} more; the run folder\'s ledger holds them all.</p>' if rest > 0 else ""
+    return (
+        f"<details><summary><b>{escape(verdict)}</b>: {escape(why)} <small>{len(entries):,} × {escape(kind)}{values}</small>"
+        f"</summary>{_table((kind, 'count'), rows)}{more}</details>"
+    )
+
+
+def _provenance(facts: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
+    rows = [(key, f"{value:,.4g}" if isinstance(value, float) else str(value)) for key, value in facts.items()]
+    rows.append(("bootstrap", f"{scores['draws']} draws of days, seed {scores['seed']}"))
+    return _table(("Fact", "Value"), rows, text=True)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], ours: set[int] | None = None, *, text: bool = False) -> str:
+    """An HTML table of plain text; columns that hold numbers in print are set right, unless all of it is `text`."""
+    if not rows:
+        return ""
+    right = [not text and all(r[i][:1] in "0123456789−+–" for r in rows) for i in range(len(heads))]
+    kinds = [' class="number"' if r else "" for r in right]
+    head = "".join(f"<th{kind}>{escape(h)}</th>" for kind, h in zip(kinds, heads, strict=True))
+    lines = []
+    for index, row in enumerate(rows):
+        cells = "".join(f"<td{kind}>{_cell(value)}</td>" for kind, value in zip(kinds, row, strict=True))
+        kind = ' class="ours"' if ours and index in ours else ""
+        lines.append(f"<tr{kind}>{cells}</tr>")
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _cell(value: str) -> str:
+    """Text, escaped; an interval after a number is set small."""
+    first, bracket, rest = value.partition(" [")
+    return f"{escape(first)} <small>[{escape(rest)}</small>" if bracket else escape(value)
+
+
+def _span(between: Sequence[float] | None, *, signed: bool = False) -> str:
+    return f"{number(between[0], signed=signed)} … {number(between[1], signed=signed)}" if between else "no interval"
+
+
+def _embed(figure: Figure, caption: str) -> str:
+    """A figure as PNG inside the page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=160)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    text = escape(caption)
+    width = round(figure.get_figwidth() * 112)
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{text}" width="{width}"><figcaption>{text}</figcaption></figure>'
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")

@@ -1,0 +1,118 @@
+"""What a run's pairs say, as one dictionary and as a table for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from rich.table import Table
+
+from airloom.verify.baselines import BASELINES
+from airloom.verify.scores import differences, score_rows
+
+
+def evaluate(pairs: pl.DataFrame, *, draws: int, seed: int) -> dict[str, Any]:
+    """All scores of a run, ready for JSON: `rows` of `score_rows` and `differences` of the method's last phase.
+
+    Raises:
+        DataError: as `airloom.verify.scores.check`.
+    """
+    reference = last_phase(pairs)
+    return {
+        "draws": draws,
+        "seed": seed,
+        "rows": score_rows(pairs, draws=draws, seed=seed),
+        "differences": differences(pairs, reference, draws=draws, seed=seed) if reference else [],
+    }
+
+
+def last_phase(pairs: pl.DataFrame) -> tuple[str, int] | None:
+    """The method's model of the highest phase; none where only baselines are there."""
+    phases = pairs.filter(pl.col("phase").is_not_null()).sort("phase", descending=True)
+    return phases.select("model", "phase").row(0) if phases.height else None
+
+
+def overall(scores: Mapping[str, Any], target: str = "withheld", stratum: str = "all") -> list[dict[str, Any]]:
+    """One row a model: the method's phases in order, then the baselines from the best RMSE to the worst."""
+    rows = [r for r in scores["rows"] if r["target"] == target and r["stratum"] == stratum]
+    return sorted(rows, key=lambda r: (r["phase"] is None, r["phase"] or 0, _last(r["rmse"])))
+
+
+def method_row(scores: Mapping[str, Any], target: str = "withheld") -> dict[str, Any] | None:
+    """The row of the method's last phase."""
+    phases = [r for r in overall(scores, target) if r["phase"] is not None]
+    return phases[-1] if phases else None
+
+
+def best_baseline(scores: Mapping[str, Any], target: str = "withheld") -> dict[str, Any] | None:
+    """The baseline's row that is hardest to beat: by RMSE on the rows it shares with the method, else on its own."""
+    shared = {
+        d["model"]: d["rmse_difference"] for d in scores["differences"] if d["target"] == target and d["phase"] is None
+    }
+    baselines = [r for r in overall(scores, target) if r["phase"] is None]
+    return min(baselines, key=lambda r: (-_first(shared.get(r["model"])), _last(r["rmse"])), default=None)
+
+
+def difference_from(scores: Mapping[str, Any], model: str, phase: int | None, target: str) -> dict[str, Any] | None:
+    """How the method's last phase differs from a model."""
+    return next((d for d in scores["differences"] if (d["model"], d["phase"], d["target"]) == (model, phase, target)), None)
+
+
+def model_title(model: str, phase: int | None) -> str:
+    """How tables and figures name a model.
+
+    >>> model_title("dacno2", 3), model_title("network-mean", None)
+    ('dacno2, phase 3', 'Network mean')
+    """
+    if phase is not None:
+        return f"{model}, phase {phase}"
+    return BASELINES[model].title if model in BASELINES else model
+
+
+def number(value: float | None, *, signed: bool = False, digits: int = 2) -> str:
+    """A score in print, with a true minus sign; a dash where there is none.
+
+    >>> number(-1.234), number(0.5, signed=True), number(-1e-9), number(None)
+    ('−1.23', '+0.50', '0.00', '–')
+    """
+    if value is None:
+        return "–"
+    rounded = round(value, digits) + 0.0  # no −0.00
+    return f"{rounded:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+
+
+def with_interval(value: float | None, between: Sequence[float] | None, *, signed: bool = False) -> str:
+    """A score and its 95 % interval.
+
+    >>> with_interval(4.987, [4.81, 5.163])
+    '4.99 [4.81, 5.16]'
+    """
+    if between is None:
+        return number(value, signed=signed)
+    return f"{number(value, signed=signed)} [{', '.join(number(b, signed=signed) for b in between)}]"
+
+
+def summary_table(scores: Mapping[str, Any], target: str = "withheld") -> Table:
+    """The scores at withheld stations, for the terminal; the last column says how much the method's RMSE differs."""
+    table = Table(title=f"Scores at {target} stations, 95 % intervals over days", title_justify="left")
+    table.add_column("model", no_wrap=True)
+    for heading in ("n", "RMSE µg/m³", "R²", "bias", "ΔRMSE of the method"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in overall(scores, target):
+        gap = difference_from(scores, row["model"], row["phase"], target)
+        table.add_row(
+            model_title(row["model"], row["phase"]),
+            f"{row['n']:,}",
+            with_interval(row["rmse"], row["rmse_ci"]),
+            with_interval(row["r2"], row["r2_ci"]),
+            number(row["bias"], signed=True),
+            with_interval(gap["rmse_difference"], gap["rmse_difference_ci"], signed=True) if gap else "–",
+        )
+    return table
+
+
+def _last(value: float | None) -> float:
+    return float("inf") if value is None else value
+
+
+def _first(value: float | None) -> float:
+    return float("-inf") if value is None else value
