@@ -83,7 +83,8 @@ class Grid:
 
     def lonlat(self) -> tuple[np.ndarray, np.ndarray]:
         """Longitudes and latitudes of the cell centres [degrees], each on (y, x)."""
-        return self._from_degrees.transform(*np.meshgrid(self.x, self.y), direction="INVERSE")
+        x, y = np.meshgrid(self.x, self.y)
+        return self._from_degrees.transform(x, y, direction="INVERSE")
 
     def project(self, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Eastings and northings [m] of places given in degrees."""

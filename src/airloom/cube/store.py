@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from airloom.study import Study
 CALENDAR = "calendar"
 MAPS = ("emissions", "geography")
 CHUNK_DAYS = 32
+IN_MEMORY = 2**30  # bytes of a group that is read whole, once
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,26 @@ class Cube:
         """Names of a group's inputs; empty where the study has none."""
         return list(self.group[group].attrs["names"]) if group in self.group else []
 
-    def array(self, group: str) -> zarr.Array:
-        """A group's inputs, lazily."""
-        return self.group[group]
+    def read(self, group: str, days: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """A group's inputs in physical units on `days` (indices) at `rows` × `columns` of the group's own cells.
+
+        calendar: (time, channel); weather: (time, hour, channel, y, x); a map: (1, channel, y, x), the same on all days.
+        """
+        array = self._array(group)
+        if group == CALENDAR:
+            return array[days]
+        if group in MAPS:
+            return array[None][..., rows[:, None], columns]
+        if isinstance(array, np.ndarray):
+            return array[days][..., rows[:, None], columns]
+        box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+        return array.oindex[days, slice(None), slice(None), *box][..., (rows - rows.min())[:, None], columns - columns.min()]
+
+    @cache  # noqa: B019  (a cube lives as long as its run)
+    def _array(self, group: str) -> np.ndarray:
+        """A group's array, in memory where it is small."""
+        array = self.group[group]
+        return array[:] if array.nbytes < IN_MEMORY else array
 
     def scale(self, group: str, years: Sequence[int]) -> Scale:
         """Statistics for z-scores, of the training years' weather or of a map's cells."""

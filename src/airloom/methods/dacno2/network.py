@@ -67,6 +67,7 @@ class DACNO2(nn.Module):
             inception_3d(d + (decoder[i - 1] if i else 0), d, dropout=dropout) for i, d in enumerate(decoder)
         )
         self.head = nn.Conv3d(decoder[-1], 1, 1)
+        assert self.head.bias is not None
         nn.init.constant_(self.head.bias, float(torch.tensor(start).expm1().log()))  # softplus of it is `start`
 
     def forward(self, groups: dict[str, Tensor]) -> Tensor:

@@ -1,0 +1,119 @@
+"""Batches: tiles of days, normalised, in the order of a seed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from airloom.cube.normalise import Scale
+from airloom.cube.store import CALENDAR, MAPS, Cube
+from airloom.grid import Tile
+
+GROUPS = (CALENDAR, "weather", *MAPS)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Days of one tile, ready for a network.
+
+    `inputs`: calendar (batch, channel), weather (batch, time, channel, y, x), maps (1, channel, y, x), for all days share
+    them. `observed`: (batch, y, x) in units of `Normaliser.unit`, NaN where no station is. `days`: (batch,) indices.
+    """
+
+    inputs: dict[str, Tensor]
+    observed: Tensor
+    days: np.ndarray
+    tile: Tile
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Physical values to what a network sees, and back; made of training years and training stations alone.
+
+    `scales`: z-scores of each group but the calendar. `unit`: the observations' standard deviation [µg m⁻³], so that a
+    squared error of 1 is their variance; `start`: their mean in that unit.
+    """
+
+    scales: dict[str, Scale]
+    unit: float
+    start: float
+
+    @classmethod
+    def of(cls, cube: Cube, years: Sequence[int], training: np.ndarray) -> "Normaliser":
+        """Statistics of `years` and of the stations where `training`, bool on (station,), is true."""
+        scales = {g: cube.scale(g, years) for g in GROUPS if g != CALENDAR and cube.channels(g)}
+        seen = cube.stations.daily.to_numpy()[np.isin(cube.years, years)][:, training]
+        return cls(scales, float(np.nanstd(seen)), float(np.nanmean(seen) / np.nanstd(seen)))
+
+    def to_json(self) -> dict[str, object]:
+        """Plain numbers."""
+        return {"scales": {g: s.to_json() for g, s in self.scales.items()}, "unit": self.unit, "start": self.start}
+
+    @classmethod
+    def from_json(cls, content: dict) -> "Normaliser":
+        """The inverse of `to_json`."""
+        return cls({g: Scale.from_json(s) for g, s in content["scales"].items()}, content["unit"], content["start"])
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads batches of a cube.
+
+    `factor`: grid cells along a weather cell.
+    """
+
+    cube: Cube
+    normaliser: Normaliser
+    factor: int
+
+    def read(self, days: np.ndarray, tile: Tile, stations: np.ndarray | None = None) -> Batch:
+        """One batch: `days` (indices, ascending or not) of a tile; values of the `stations` (indices) as targets."""
+        inputs = {}
+        for group in GROUPS:
+            if not self.cube.channels(group):
+                continue
+            values = self.cube.read(group, days, *self._cells(group, tile))
+            if group != CALENDAR:
+                values = self.normaliser.scales[group].apply(values, axis=-3)
+            inputs[group] = torch.from_numpy(np.ascontiguousarray(values, np.float32))
+        return Batch(inputs, torch.from_numpy(self._observed(days, tile, stations)), days, tile)
+
+    def _cells(self, group: str, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of a group's cells under a tile; beyond the grid its edge goes on."""
+        factor = self.factor if group == "weather" else 1
+        rows, columns = (
+            np.clip(np.arange(start // factor, (start + tile.size) // factor), 0, length // factor - 1)
+            for start, length in zip((tile.row, tile.column), self.cube.grid.shape, strict=True)
+        )
+        return rows, columns
+
+    def _observed(self, days: np.ndarray, tile: Tile, stations: np.ndarray | None) -> np.ndarray:
+        """Targets on (batch, y, x)."""
+        target = np.full((len(days), tile.size, tile.size), np.nan, np.float32)
+        if stations is None:
+            return target
+        table = self.cube.stations.table
+        row, column = table["row"].to_numpy()[stations] - tile.row, table["column"].to_numpy()[stations] - tile.column
+        inside = (row >= 0) & (row < tile.size) & (column >= 0) & (column < tile.size)
+        daily = self.cube.stations.daily.to_numpy()[np.ix_(days, stations[inside])]
+        target[:, row[inside], column[inside]] = daily / self.normaliser.unit
+        return target
+
+
+def order(days: np.ndarray, tiles: Sequence[Tile], size: int, seed: Sequence[int]) -> Iterator[tuple[np.ndarray, Tile]]:
+    """Every day of every tile once, in batches of at most `size` days of one tile, shuffled by `seed`.
+
+    A last batch that would hold one sample alone joins the one before: batch norm needs two.
+    """
+    draw = np.random.default_rng(list(seed))
+    batches = []
+    for tile in tiles:
+        shuffled = draw.permutation(days)
+        cuts = list(range(size, len(shuffled), size))
+        if cuts and len(shuffled) - cuts[-1] == 1:
+            cuts.pop()
+        batches += [(part, tile) for part in np.split(shuffled, cuts)]
+    for i in draw.permutation(len(batches)):
+        yield batches[i]

@@ -1,0 +1,59 @@
+"""Terms of the loss."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+K1, K2, SIGMA = 0.01, 0.03, 1.5
+
+
+def station_mse(predicted: Tensor, observed: Tensor) -> Tensor:
+    """Mean squared error at the cells that hold a value; both on (batch, y, x), NaN in `observed` where there is none.
+
+    0 where the batch holds no value at all.
+    """
+    there = torch.isfinite(observed)
+    error = torch.where(there, predicted - torch.nan_to_num(observed), 0)
+    return error.square().sum() / there.sum().clamp(min=1)
+
+
+def structural_dissimilarity(a: Tensor, b: Tensor, *, window: int = 11) -> Tensor:
+    """1 − mean SSIM of slices on (batch, level, y, x), each min–max normalised (paper 000, Eq. 1; Wang et al., 2004).
+
+    Gaussian window of `window` cells, σ 1.5, K 0.01 and 0.03 on range 1. A constant slice has no structure to compare and
+    is left out; where all are constant the term is 0.
+    """
+    a, b = a.flatten(0, 1).unsqueeze(1), b.flatten(0, 1).unsqueeze(1)  # (slice, 1, y, x)
+    varies = (_range(a) > 0) & (_range(b) > 0)
+    a, b = _unit(a[varies]), _unit(b[varies])
+    if len(a) == 0:
+        return a.sum()
+    kernel = gaussian(window).to(a)
+    mean_a, mean_b = functional.conv2d(a, kernel), functional.conv2d(b, kernel)
+    variance_a = functional.conv2d(a * a, kernel) - mean_a**2
+    variance_b = functional.conv2d(b * b, kernel) - mean_b**2
+    covariance = functional.conv2d(a * b, kernel) - mean_a * mean_b
+    c1, c2 = K1**2, K2**2
+    similarity = ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)) / (
+        (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
+    )
+    return 1 - similarity.mean()
+
+
+def gaussian(window: int) -> Tensor:
+    """Normalised Gaussian weights on (1, 1, window, window)."""
+    one = torch.exp(-((torch.arange(window) - (window - 1) / 2) ** 2) / (2 * SIGMA**2))
+    return torch.outer(one, one)[None, None] / one.sum() ** 2
+
+
+def _range(x: Tensor) -> Tensor:
+    """Largest minus smallest value of each slice, on (slice,)."""
+    return (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).detach()
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Each slice brought to 0 … 1."""
+    if len(x) == 0:
+        return x
+    low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
+    return (x - low) / (high - low)

@@ -1,0 +1,1 @@
+"""DACNO₂: the network and how a study makes one."""

@@ -1,0 +1,41 @@
+"""`dacno2`: daily NO₂ from weather, calendar, emissions and geography (paper 000)."""
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from airloom.errors import StudyError, nearest
+from airloom.methods.base import Method
+from airloom.methods.dacno2.network import DACNO2, PRESETS
+from airloom.study import Study
+
+
+class DACNO2Method(Method):
+    """Use it for daily fields where weather, emission proxies and stations are known; any group may be absent.
+
+    Not for hours, nor for places far from every training station: what it has not seen it can only transfer.
+    """
+
+    name = "dacno2"
+    title = "DACNO₂ (Sun et al.): five encoders, one 3-D decoder"
+    presets = tuple(PRESETS)
+
+    def network(self, study: Study, channels: Mapping[str, int], start: float) -> nn.Module:
+        """A DACNO₂ network with as many scales as lie between the weather's cells and the grid's."""
+        if study.method.preset not in PRESETS:
+            raise StudyError(
+                f"method.preset: dacno2 has no preset {study.method.preset!r}. {nearest(study.method.preset, PRESETS)}"
+            )
+        return DACNO2(
+            dict(channels),
+            levels=1,
+            scales=study.weather_factor.bit_length() if study.weather else len(PRESETS[study.method.preset].encoder),
+            widths=PRESETS[study.method.preset],
+            dropout=study.method.dropout,
+            start=start,
+        )
+
+    def decoder(self, network: nn.Module) -> list[nn.Module]:
+        """Fusion, decoder and head."""
+        assert isinstance(network, DACNO2)
+        return [network.fuse, network.decode, network.head]
