@@ -283,14 +283,14 @@ class Study(Part):
         return fingerprint(self.model_dump(mode="json", exclude={"title"}))
 
 
-def load(path: Path) -> Study:
+def load(path: str | Path) -> Study:
     """Read a study file.
 
     Raises:
         StudyError: the file is absent, no YAML, or not a Study; the message names the key and the nearest valid one.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise StudyError(
             f"{path}: cannot be read: {error.strerror}. Name a study file such as studies/madrid.yaml."
@@ -300,6 +300,33 @@ def load(path: Path) -> Study:
     if not isinstance(content, dict):
         raise StudyError(f"{path}: holds {type(content).__name__}, expected keys such as name, grid, stations.")
     return parse(content, where=str(path))
+
+
+def changed(study: Study, changes: dict[str, Any]) -> Study:
+    """The study with some keys set, such as {"seed": 1, "stations.split.seed": 2}.
+
+    Raises:
+        StudyError: a key does not exist, or a value does not fit.
+    """
+    content = study.model_dump(mode="json")
+    for key, value in changes.items():
+        *above, last = key.split(".")
+        part: Any = content
+        for step in above:
+            part = _below(part, step, key)
+        _below(part, last, key)
+        part[int(last) if isinstance(part, list) else last] = value
+    return parse(content, where=study.name) if changes else study
+
+
+def _below(part: Any, step: str, key: str) -> Any:
+    """What stands below one step of a dotted key."""
+    if isinstance(part, list) and step.isdigit() and int(step) < len(part):
+        return part[int(step)]
+    if not isinstance(part, dict) or step not in part:
+        valid = part if isinstance(part, dict) else [str(i) for i in range(len(part))] if isinstance(part, list) else []
+        raise StudyError(f"{key}: {step!r} is not a key there. {nearest(step, map(str, valid))}")
+    return part[step]
 
 
 def parse(content: dict[str, Any], *, where: str) -> Study:

@@ -24,7 +24,7 @@ CHUNK_DAYS = 32
 IN_MEMORY = 2**30  # bytes of a group that is read whole, once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cube:
     """A complete cube, opened for reading.
 

@@ -1,12 +1,9 @@
 """The training loop: one phase at a time, resumable to the bit."""
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
@@ -18,6 +15,7 @@ from airloom.grid import Tile
 from airloom.learn.batches import Batch, Reader, order
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
 from airloom.learn.losses import station_mse, structural_dissimilarity
+from airloom.learn.stop import Stopped, stop_asked
 from airloom.study import Loss, Phase
 
 Progress = Callable[[str, int, int], None]
@@ -59,10 +57,6 @@ class Log:
     best: float = float("inf")
     best_epoch: int = 0
     epochs: list[dict[str, float]] = field(default_factory=list)
-
-
-class Stopped(Exception):
-    """Training was asked to stop; all is saved and the same command goes on."""
 
 
 class PhaseTrainer:
@@ -122,7 +116,7 @@ class PhaseTrainer:
         if self.state.is_file():
             facts = load_state(self.state, self.network, self.optimiser, belongs_to=self.study)
             self.log = Log(**facts["log"])
-        with _stop_asked() as asked:
+        with stop_asked() as asked:
             while not self._over():
                 self._epoch(progress, asked)
         load_weights(self.best, self.network, belongs_to=self.study)
@@ -227,23 +221,3 @@ def combined(weights: Loss, predicted: Tensor, batch: Batch, former: nn.Module |
         a, b = (nn.functional.avg_pool2d(f, factor) for f in (predicted, before))
         loss = loss + weights.former_ssim * structural_dissimilarity(a, b, window=weights.ssim_window)
     return loss
-
-
-@contextmanager
-def _stop_asked() -> Iterator[Callable[[], bool]]:
-    """Note SIGTERM and SIGINT while the block lasts, so that a stop falls between steps."""
-    asked: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-
-    try:
-        former = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not the main thread: the caller's affair
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import polars as pl
 import xarray as xr
 
@@ -66,6 +67,10 @@ class GriddedSource(ABC):
     @abstractmethod
     def combine(self, parts: Sequence[xr.Dataset], ledger: Ledger) -> xr.Dataset:
         """Canonical fields out of parts; raises DataError where two parts differ about the same hour."""
+
+    @abstractmethod
+    def span(self, member: Member) -> tuple[np.datetime64, np.datetime64] | None:
+        """First and last hour (datetime64[h]) that a file speaks of, from its headers alone; None where it is of no use."""
 
     def open(self, paths: Sequence[Path], variables: Sequence[str], ledger: Ledger | None = None) -> xr.Dataset:
         """Canonical fields of `variables` out of files or zip archives of files."""

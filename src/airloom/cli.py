@@ -1,0 +1,166 @@
+"""The verbs. No logic: each opens a study, makes a `Run` and shows its progress."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import yaml
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from airloom.errors import AirloomError, StudyError
+from airloom.study import Study, changed, load
+
+if TYPE_CHECKING:
+    from airloom.run import Run
+
+app = App(
+    name="airloom",
+    help="Complete air-quality fields out of models, weather, emissions and stations, and how good they are. "
+    "A study is a YAML file that says what is asked; `airloom run STUDY` does all of it. Every verb goes on where it was "
+    "stopped: type the same command again.",
+)
+console = Console(stderr=True)
+
+StudyFile = Annotated[Path, Parameter(help="A study file, such as studies/madrid.yaml.")]
+Data = Annotated[Path | None, Parameter(help="Folder of the input files; else the environment's AIRLOOM_DATA.")]
+Folder = Annotated[Path | None, Parameter(help="Folder of the run; runs/NAME by default.")]
+Workers = Annotated[int, Parameter(help="Processes that decode files.")]
+Set = Annotated[
+    list[str] | None,
+    Parameter(name="--set", help="Change a key of the study, as in --set seed=1 or --set stations.split.seed=2."),
+]
+
+
+@app.command
+def check(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
+    """Look at study, files, dates and stations, and estimate disk, memory and time; writes nothing."""
+    from airloom.check import check as look
+
+    asked = _study(study, set_)
+    for line in look(asked, _data(data), _folder(asked, folder), workers=workers).lines:
+        print(line)
+
+
+@app.command
+def prepare(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
+    """Bring all files to one store, the cube: aligned, screened, with a ledger of what was left out and why."""
+    with _run(study, data, folder, workers, set_) as run:
+        print(run.prepare().path)
+
+
+@app.command
+def train(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
+    """Train all phases; the best weights of each are kept. Ctrl-C saves, and the same command goes on."""
+    with _run(study, data, folder, workers, set_) as run:
+        run.train()
+        print(run.folder)
+
+
+@app.command
+def predict(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
+    """Write the fields of the verification years as CF NetCDF and Zarr."""
+    with _run(study, data, folder, workers, set_) as run:
+        print(run.predict())
+
+
+@app.command
+def evaluate(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
+    """Score the fields at stations beside the baselines; prints the table and writes scores.json."""
+    from airloom.verify.tables import summary_table
+
+    with _run(study, data, folder, workers, set_) as run:
+        scores = run.evaluate()
+    Console().print(summary_table(scores))
+
+
+@app.command
+def report(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
+    """Write the report: one HTML page with maps, scores, series, ledger and settings."""
+    with _run(study, data, folder, workers, set_) as run:
+        print(run.report())
+
+
+@app.command(name="run")
+def run_all(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
+    """All of it: prepare, train, predict, evaluate, report."""
+    from airloom.verify.tables import summary_table
+
+    with _run(study, data, folder, workers, set_) as run:
+        run.prepare()
+        run.train()
+        field = run.predict()
+        scores = run.evaluate()
+        page = run.report()
+    Console().print(summary_table(scores))
+    print(f"fields: {field}\nscores: {run.folder / 'scores.json'}\nreport: {page}")
+
+
+def _study(path: Path, changes: list[str] | None) -> Study:
+    """The study, with the changes of the command line."""
+    study = load(path)
+    pairs = {}
+    for change in changes or []:
+        key, sign, value = change.partition("=")
+        if not sign:
+            raise StudyError(f"--set {change}: expected KEY=VALUE, as in --set seed=1.")
+        pairs[key] = yaml.safe_load(value)
+    return changed(study, pairs)
+
+
+def _data(given: Path | None) -> Path:
+    """The data folder, from the flag or the environment."""
+    folder = given or (Path(os.environ["AIRLOOM_DATA"]) if os.environ.get("AIRLOOM_DATA") else None)
+    if folder is None:
+        raise StudyError("where are the input files? Set AIRLOOM_DATA to their folder, or use --data FOLDER.")
+    if not folder.is_dir():
+        raise StudyError(f"{folder}: there is no such data folder. Set AIRLOOM_DATA, or use --data FOLDER.")
+    return folder
+
+
+def _folder(study: Study, given: Path | None) -> Path:
+    return given or Path("runs") / study.name
+
+
+@contextmanager
+def _run(study: Path, data: Path | None, folder: Path | None, workers: int, changes: list[str] | None) -> Iterator["Run"]:
+    """A run whose progress is shown on the terminal."""
+    from airloom.run import Run
+
+    asked = _study(study, changes)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, int] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            stage = what.split(",")[0]  # the words after a comma change while the bar stays
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(what, total=total)
+            bars.update(tasks[stage], description=what, completed=done, total=total)  # type: ignore[arg-type]
+
+        yield Run(asked, _data(data), _folder(asked, folder), workers=workers, progress=show)
+
+
+def main() -> None:
+    """Entry point: errors that airloom raises on purpose are printed without a traceback."""
+    from airloom.learn.stop import Stopped
+
+    try:
+        app()
+    except AirloomError as error:
+        console.print(f"[bold red]{type(error).__name__}[/]: ", end="")
+        console.print(str(error), markup=False, highlight=False)
+        sys.exit(1)
+    except Stopped as stop:
+        console.print(str(stop), markup=False, highlight=False)
+        sys.exit(130)

@@ -1,0 +1,60 @@
+"""A network and a cube to a field on disk: tiles blended into mosaics, block by block of days."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from airloom.errors import DataError
+from airloom.grid import Mosaic, Tile
+from airloom.infer.fields import create_zarr, write_day
+from airloom.learn.batches import Reader
+from airloom.methods.base import predict
+
+BLOCK = 16  # days that are predicted at once
+
+
+def predict_field(
+    network: nn.Module,
+    reader: Reader,
+    tiles: Sequence[Tile],
+    days: np.ndarray,
+    path: Path,
+    *,
+    levels: Sequence[float] | None,
+    attrs: dict[str, str],
+    progress: Callable[[str, int, int], None],
+) -> None:
+    """Write the field [µg m⁻³] of `days` (indices into the cube, all usable) to a Zarr store at `path`.
+
+    Days that the store holds already are not predicted again; memory does not grow with the number of days.
+
+    Raises:
+        DataError: a value is not finite; the message names the day. Or another field stands at `path`, or the disk is full.
+    """
+    cube = reader.cube
+    done = create_zarr(path, cube.grid, cube.days[days], levels=levels, attrs=attrs)
+    todo = np.flatnonzero(~done)
+    for start in range(0, len(todo), BLOCK):
+        block = todo[start : start + BLOCK]
+        for index, values in zip(block, mosaics(network, reader, tiles, days[block]), strict=True):
+            if not np.isfinite(values).all():
+                raise DataError(
+                    f"{path.name}: the field of {cube.days[days[index]]} is not finite. Look at that day's inputs."
+                )
+            write_day(path, int(index), values if levels is not None else values[0])
+        progress(f"predict {path.stem}", len(days) - len(todo) + start + len(block), len(days))
+
+
+def mosaics(network: nn.Module, reader: Reader, tiles: Sequence[Tile], days: np.ndarray) -> np.ndarray:
+    """Fields [µg m⁻³] on (day, level, y, x)."""
+    blended: list[Mosaic] = []
+    for tile in tiles:
+        values = predict(network, reader.read(days, tile).inputs).to(torch.float32).cpu().numpy() * reader.normaliser.unit
+        if not blended:
+            blended = [Mosaic(reader.cube.grid.shape, values.shape[1:2]) for _ in days]
+        for mosaic, field in zip(blended, values, strict=True):
+            mosaic.add(tile, field)
+    return np.stack([m.field() for m in blended]).astype(np.float32)

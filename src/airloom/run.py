@@ -1,0 +1,313 @@
+"""A run: one study carried from files to a report, in a folder that holds all of it.
+
+from airloom import Run, load
+run = Run(load("studies/madrid.yaml"), data="data", folder="runs/madrid")
+run.prepare()
+run.train()
+run.predict()
+print(run.evaluate()["rows"][0])
+run.report()
+"""
+
+import copy
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+import xarray as xr
+import yaml
+from torch import nn
+
+import airloom
+from airloom.cube.build import build, full_disk_named
+from airloom.cube.store import Cube
+from airloom.errors import StudyError
+from airloom.files import fingerprint, read_json, whole, write_json
+from airloom.grid import Tile, tiles
+from airloom.infer.fields import read, write_netcdf
+from airloom.infer.predict import predict_field
+from airloom.learn.batches import GROUPS, Normaliser, Reader
+from airloom.learn.checkpoint import load_weights
+from airloom.learn.train import PhaseTrainer, Sets
+from airloom.ledger import Ledger
+from airloom.methods.registry import method
+from airloom.stations import split
+from airloom.study import Phase, Study
+from airloom.verify.collect import all_pairs, means, network_of
+from airloom.verify.report import write_report
+from airloom.verify.tables import evaluate
+
+Progress = Callable[[str, int, int], None]
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """Report no progress."""
+
+
+class Run:
+    """Carries a study through `prepare`, `train`, `predict`, `evaluate`, `report`; each goes on where it was stopped.
+
+    Arguments:
+        study: what is asked.
+        data: folder that the study's file patterns start from.
+        folder: where the run lives; made when something is first written.
+        workers: processes that decode files.
+        progress: called with what is done, how much of it, out of how much.
+
+    Raises:
+        StudyError: the folder holds a run of another study.
+    """
+
+    def __init__(
+        self, study: Study, data: str | Path, folder: str | Path, *, workers: int = 2, progress: Progress = quiet
+    ) -> None:
+        self.study, self.data, self.folder = study, Path(data), Path(folder)
+        self.workers, self.progress = workers, progress
+        resolved = self.folder / "study.yaml"
+        if resolved.is_file():
+            found = fingerprint(yaml.safe_load(resolved.read_text(encoding="utf-8")))
+            if found != fingerprint(self._resolved()):
+                raise StudyError(
+                    f"{self.folder}: holds a run of another study, or of an earlier form of this one. "
+                    f"Name another folder with --folder, or remove this one. What it ran: {resolved}"
+                )
+
+    def _resolved(self) -> dict[str, Any]:
+        """The study with every default written out."""
+        return self.study.model_dump(mode="json")
+
+    @property
+    def cube_path(self) -> Path:
+        """Where the cube is; runs that need the same one share it."""
+        return self.folder.parent / "cubes" / f"{self.study.name}-{fingerprint(self.study.prepared())}.zarr"
+
+    @cached_property
+    def cube(self) -> Cube:
+        """The prepared cube."""
+        return Cube.open(self.cube_path, self.study)
+
+    def prepare(self) -> Cube:
+        """Files to cube."""
+        with self._timed("prepare"):
+            with whole(self.folder / "study.yaml") as aside:
+                aside.write_text(yaml.safe_dump(self._resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+            self.cube_path.parent.mkdir(parents=True, exist_ok=True)
+            build(self.study, self.data, self.cube_path, workers=self.workers, progress=self.progress)
+        return self.cube
+
+    def train(self) -> dict[int, list[dict[str, float]]]:
+        """Cube to weights, phase by phase; returns each phase's log."""
+        logs: dict[int, list[dict[str, float]]] = {}
+        network, former = self._network(), None
+        for phase in self.study.phases:
+            if phase.start_from == "scratch":
+                network, former = self._network(), None
+            folder = self._phase_folder(phase)
+            with self._timed(f"train phase {phase.number}"), full_disk_named(folder):
+                self._set_trained(network, phase)
+                trainer = PhaseTrainer(
+                    phase,
+                    network,
+                    former,
+                    self._reader,
+                    self._tiles,
+                    self._sets(phase),
+                    study=self.fingerprint,
+                    seed=self.study.seed,
+                    folder=folder,
+                )
+                trainer.run(self.progress)
+            logs[phase.number] = trainer.log.epochs
+            former = copy.deepcopy(network).eval()
+        return logs
+
+    def predict(self) -> Path:
+        """Weights to fields: one Zarr store a phase, and NetCDF of the last phase; returns the NetCDF's path."""
+        days = np.flatnonzero(self._test)
+        for phase in self.study.phases:
+            network = self._network()
+            load_weights(self._phase_folder(phase) / "best.safetensors", network, belongs_to=self.fingerprint)
+            with self._timed(f"predict phase {phase.number}"):
+                predict_field(
+                    network,
+                    self._reader,
+                    self._tiles,
+                    days,
+                    self._field_path(phase),
+                    levels=None,
+                    attrs=self._field_attributes(phase),
+                    progress=self.progress,
+                )
+        path = self.folder / "fields" / f"{self.study.name}.nc"
+        if not path.is_file():
+            write_netcdf(read(self._field_path(self.study.phases[-1])), path)
+        return path
+
+    def evaluate(self) -> dict[str, Any]:
+        """Fields to scores beside baselines on the same split; writes `pairs.parquet` and `scores.json`."""
+        with self._timed("evaluate"):
+            fields: dict[int, xr.Dataset] = {p.number: read(self._field_path(p)) for p in self.study.phases}
+            table = self.cube.stations.table
+            pairs = all_pairs(
+                fields,
+                network_of(
+                    self.cube,
+                    self._withheld,
+                    factor=self.study.weather_factor,
+                    train_years=self._train_years,
+                    adapt_years=self._adapt_years,
+                    test=self._test,
+                    seed=self.study.seed,
+                ),
+                table,
+                model=self.study.method.name,
+                baselines=self.study.verification.baselines,
+                pollutant=self.study.pollutant,
+            )
+            with whole(self.folder / "pairs.parquet") as aside:
+                pairs.write_parquet(aside)
+            scores = {"study": self.study.name, **evaluate(pairs, draws=self.study.verification.draws, seed=self.study.seed)}
+            write_json(self.folder / "scores.json", scores)
+        return scores
+
+    def report(self) -> Path:
+        """Scores and fields to a self-contained HTML page."""
+        path = self.folder / "report.html"
+        field_mean, seasons = means(read(self._field_path(self.study.phases[-1])), self.study.pollutant)
+        write_report(
+            path,
+            study=self._resolved(),
+            scores=read_json(self.folder / "scores.json"),
+            pairs=pl.read_parquet(self.folder / "pairs.parquet"),
+            grid=self.study.target_grid,
+            field_mean=field_mean,
+            seasons=seasons,
+            stations=self.cube.stations.table.with_columns(withheld=pl.Series(self._withheld)),
+            ledger=self.ledger,
+            facts=self.facts(),
+            training=[
+                {"phase": p.number, "epoch": e["epoch"], "train": e["train"], "validation": e["validation"]}
+                for p in self.study.phases
+                for e in read_json(self._phase_folder(p) / "log.json")
+            ],
+        )
+        self.ledger.write(self.folder / "ledger.json")
+        return path
+
+    @property
+    def fingerprint(self) -> str:
+        """What checkpoints carry: the study and the cube's files."""
+        return fingerprint([self._resolved(), self.cube.provenance["made_of"]])
+
+    @property
+    def ledger(self) -> Ledger:
+        """The cube's ledger and that of the split."""
+        ledger = self.cube.ledger
+        for name, out in zip(self.cube.stations.table["station"], self._withheld, strict=True):
+            if out:
+                ledger.kept("station", name, "withheld: scored, never trained on")
+        return ledger
+
+    def facts(self) -> dict[str, Any]:
+        """Timings, versions and sizes, for the report."""
+        timings = read_json(self.folder / "timings.json") if (self.folder / "timings.json").is_file() else {}
+        network = self._network()
+        return {
+            "airloom": airloom.__version__,
+            "torch": torch.__version__,
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+            "python": platform.python_version(),
+            **{p: version(p) for p in ("numpy", "xarray", "zarr")},
+            "network": f"{sum(p.numel() for p in network.parameters()):,} weights",
+            "cube": f"{len(self.cube.days)} days, {int(self.cube.usable.sum())} with all inputs",
+            **{f"time: {k}": f"{v:.0f} s" for k, v in timings.items()},
+        }
+
+    @cached_property
+    def _withheld(self) -> np.ndarray:
+        part = self.study.stations.split
+        return split(self.cube.stations, withheld=part.withheld, fraction=part.fraction, seed=part.seed).to_numpy()
+
+    @cached_property
+    def _test(self) -> np.ndarray:
+        """Days that are predicted and scored, bool on (time,)."""
+        return self.cube.usable & np.isin(self.cube.years, self.study.verification.years)
+
+    @property
+    def _train_years(self) -> list[int]:
+        """Years of the phases before the last that starts from them; the first phase's statistics normalise."""
+        return sorted({y for p in self.study.phases if p.number < 3 for y in p.years})
+
+    @property
+    def _adapt_years(self) -> list[int]:
+        return sorted({y for p in self.study.phases if p.number == 3 for y in p.years})
+
+    @cached_property
+    def _normaliser(self) -> Normaliser:
+        """Made of the training years and stations once, and kept in the run."""
+        path = self.folder / "normalisation.json"
+        if not path.is_file():
+            write_json(path, Normaliser.of(self.cube, self._train_years or self._adapt_years, ~self._withheld).to_json())
+        return Normaliser.from_json(read_json(path))
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.cube, self._normaliser, self.study.weather_factor)
+
+    @cached_property
+    def _tiles(self) -> list[Tile]:
+        part = self.study.tiles
+        return tiles(self.study.target_grid.shape, part.size, part.stride, self.study.weather_factor)
+
+    def _network(self) -> nn.Module:
+        """The study's network with the random weights of its seed."""
+        torch.manual_seed(self.study.seed)
+        channels = {g: len(self.cube.channels(g)) for g in GROUPS if self.cube.channels(g)}
+        return method(self.study.method.name).network(self.study, channels, self._normaliser.start)
+
+    def _set_trained(self, network: nn.Module, phase: Phase) -> None:
+        """Freeze all but what the phase trains."""
+        network.requires_grad_(phase.train == "all")
+        if phase.train == "decoder":
+            for part in method(self.study.method.name).decoder(network):
+                part.requires_grad_(True)
+
+    def _sets(self, phase: Phase) -> Sets:
+        """Days and stations of a phase; withheld stations are not among them."""
+        days = np.flatnonzero(self.cube.usable & np.isin(self.cube.years, phase.years))
+        if not len(days):
+            raise StudyError(f"phase {phase.number}: no day of {list(phase.years)} has all inputs. Look at the ledger.")
+        return Sets.of(phase, days, np.flatnonzero(~self._withheld), self.study.seed)
+
+    def _phase_folder(self, phase: Phase) -> Path:
+        return self.folder / f"phase-{phase.number}"
+
+    def _field_path(self, phase: Phase) -> Path:
+        return self.folder / "fields" / f"phase-{phase.number}.zarr"
+
+    def _field_attributes(self, phase: Phase) -> dict[str, str]:
+        return {
+            "title": f"{self.study.title}, phase {phase.number}",
+            "source": f"airloom {airloom.__version__}, {method(self.study.method.name).title}",
+            "references": "DACNO2: Sun et al., a multi-constraint deep learning framework for 3D NO2 fields",
+            "institution": "not stated",
+        }
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        """Note how long a stage took, over all the times that it was taken up again."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            path = self.folder / "timings.json"
+            timings = read_json(path) if path.is_file() else {}
+            write_json(path, {**timings, what: timings.get(what, 0.0) + time.perf_counter() - started})

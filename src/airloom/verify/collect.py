@@ -1,0 +1,97 @@
+"""Fields, stations and inputs of a study, brought together for scoring."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+import xarray as xr
+
+from airloom.cube.store import CALENDAR, MAPS, Cube
+from airloom.verify.baselines import BASELINES, Network
+from airloom.verify.scores import SEASONS, pair
+
+
+def at_stations(field: xr.Dataset, table: pl.DataFrame, days: np.ndarray, pollutant: str) -> np.ndarray:
+    """The lowest level of a field [µg m⁻³] at the stations' cells, on (time, station); NaN on days that it lacks."""
+    surface = field[pollutant].isel(level=0) if "level" in field[pollutant].dims else field[pollutant]
+    rows, columns = (xr.DataArray(table[n].to_numpy(), dims="station") for n in ("row", "column"))
+    values = surface.isel(y=rows, x=columns).reindex(time=days.astype("datetime64[ns]")).transpose("time", "station")
+    return values.to_numpy().astype(float)
+
+
+def network_of(
+    cube: Cube,
+    withheld: np.ndarray,
+    *,
+    factor: int,
+    train_years: Sequence[int],
+    adapt_years: Sequence[int],
+    test: np.ndarray,
+    seed: int,
+) -> Network:
+    """What the baselines see: the method's own inputs at each station's cell, and the same split.
+
+    Weather enters as the day's mean and largest value of each variable in the station's weather cell.
+    """
+    table = cube.stations.table
+    x, y = cube.grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
+    rows, columns = table["row"].to_numpy(), table["column"].to_numpy()
+    features, names = [], []
+    everywhere = (len(cube.days), table.height)
+    if cube.channels(CALENDAR):
+        calendar = cube.read(CALENDAR, np.arange(len(cube.days)), rows, columns)
+        features += [np.broadcast_to(c[:, None], everywhere) for c in calendar.T]
+        names += cube.channels(CALENDAR)
+    for group in MAPS:
+        if cube.channels(group):
+            maps = cube.group[group][:]
+            features += [np.broadcast_to(m[rows, columns], everywhere) for m in maps]
+            names += cube.channels(group)
+    if cube.channels("weather"):
+        weather = cube.group["weather"][:][..., rows // factor, columns // factor]  # (time, hour, channel, station)
+        for how, values in (("mean", weather.mean(1)), ("max", weather.max(1))):
+            features += list(np.moveaxis(values, 1, 0))
+            names += [f"{n} {how}" for n in cube.channels("weather")]
+    return Network(
+        days=cube.days,
+        observed=cube.stations.daily.to_numpy(),
+        x=x,
+        y=y,
+        withheld=withheld,
+        features=np.stack(features, -1).astype(float) if features else np.zeros((*everywhere, 0)),
+        feature_names=tuple(names),
+        train_years=tuple(train_years),
+        adapt_years=tuple(adapt_years),
+        test_days=test,
+        seed=seed,
+    )
+
+
+def all_pairs(
+    fields: Mapping[int, xr.Dataset],
+    network: Network,
+    table: pl.DataFrame,
+    *,
+    model: str,
+    baselines: Sequence[str],
+    pollutant: str,
+) -> pl.DataFrame:
+    """Pairs of the method's phases and of every baseline, at all stations, on the test days."""
+    test, days = network.test_days, network.days[network.test_days]
+    observed = network.observed[test]
+    tables = [
+        pair(at_stations(f, table, days, pollutant), observed, days, table, network.withheld, model=model, phase=phase)
+        for phase, f in fields.items()
+    ]
+    for name in baselines:
+        predicted = BASELINES[name].predict(network)[test]
+        tables.append(pair(predicted, observed, days, table, network.withheld, model=name))
+    return pl.concat(tables)
+
+
+def means(field: xr.Dataset, pollutant: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Mean of the lowest level over all days, and over each season that has days, on (y, x) [µg m⁻³]."""
+    surface = field[pollutant].isel(level=0) if "level" in field[pollutant].dims else field[pollutant]
+    month = surface.time.dt.month
+    seasons = {name: surface.isel(time=month.isin(months).to_numpy()) for name, months in SEASONS.items()}
+    return surface.mean("time").to_numpy(), {n: s.mean("time").to_numpy() for n, s in seasons.items() if s.sizes["time"]}
