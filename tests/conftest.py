@@ -1,9 +1,15 @@
-"""Where the real data lie, and what every test shares."""
+"""Where the real data lie, the study in little, and what every test shares."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from airloom.run import Run
+    from airloom.study import Study
 
 DATA = Path(os.environ.get("AIRLOOM_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -14,3 +20,41 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no real data at {DATA}; set AIRLOOM_DATA to their folder")
     return DATA
+
+
+@dataclass(frozen=True)
+class Small:
+    """The study in little: its files lie in `data`, with study.yaml among them."""
+
+    study: "Study"
+    data: Path
+
+    @property
+    def path(self) -> Path:
+        return self.data / "study.yaml"
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory) -> Small:
+    """The study in little, written once; a test that changes a file copies the folder first."""
+    import torch
+
+    from tests.small import write
+
+    torch.set_num_threads(1)  # as the commands that tests start, so that results are equal to the bit
+    folder = tmp_path_factory.mktemp("small")
+    return Small(write(folder), folder)
+
+
+@pytest.fixture(scope="session")
+def finished(small, tmp_path_factory) -> "Run":
+    """A run of it, carried to the report once; a test that changes it copies the folder above it, cube and all."""
+    from airloom.run import Run
+
+    run = Run(small.study, small.data, tmp_path_factory.mktemp("finished") / "small", workers=1)
+    run.prepare()
+    run.train()
+    run.predict()
+    run.evaluate()
+    run.report()
+    return run

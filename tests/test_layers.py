@@ -5,7 +5,6 @@ import polars as pl
 import pytest
 import rasterio
 from affine import Affine
-from pyproj import Transformer
 
 from airloom.errors import DataError
 from airloom.grid import Grid
@@ -208,20 +207,6 @@ def test_italy_at_its_stations(data, column, file):
     assert north.sum() == 20
     expected = stations[column].to_numpy()[north]
     assert found[row[north] - 100, column_of[north] - 150] == pytest.approx(expected, rel=1e-5, abs=1e-3)
-
-
-def test_static_tile_in_its_middle(data):
-    """A grid cell against the mean of the 30 m pixels whose centres lie in it."""
-    grid = Grid.around(9.45, 54.75, cell=1000, shape=(4, 4))
-    found = layer(data / "static-tile" / "elevation.tif", grid)
-    with rasterio.open(data / "static-tile" / "elevation.tif") as file:
-        pixels, t = file.read(1), file.transform
-    lon, lat = np.meshgrid(t.c + (np.arange(pixels.shape[1]) + 0.5) * t.a, t.f + (np.arange(pixels.shape[0]) + 0.5) * t.e)
-    x, y = Transformer.from_crs(4326, 3035, always_xy=True).transform(lon, lat)
-    for row in range(4):
-        for column in range(4):
-            inside = (abs(x - grid.x[column]) < 500) & (abs(y - grid.y[row]) < 500)
-            assert found.values[row, column] == pytest.approx(pixels[inside].mean(), abs=0.2)
 
 
 def test_a_town_is_spread_without_loss():

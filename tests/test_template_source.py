@@ -4,6 +4,7 @@ import xarray as xr
 
 from airloom.errors import DataError
 from airloom.ledger import Ledger
+from airloom.sources.members import Member
 from airloom.sources.template import Template
 
 
@@ -67,3 +68,13 @@ def test_a_broken_file_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(DataError, match=r"a.nc cannot be read as NetCDF"):
         Template().open([path], ["t2m"])
+
+
+def test_the_span_is_the_first_and_the_last_hour(tmp_path):
+    source = Template()
+    found = source.span(Member(write(tmp_path / "a.nc", [30, 2, 5], [280, 281, 282])))
+    assert found == (np.datetime64("2023-01-01T02", "h"), np.datetime64("2023-01-02T06", "h"))
+    assert source.span(Member(write(tmp_path / "b.nc", [0], [1], name="rain"))) is None
+    (tmp_path / "c.nc").write_bytes(b"CDF")
+    with pytest.raises(DataError, match=r"c.nc cannot be read as NetCDF"):
+        source.span(Member(tmp_path / "c.nc"))

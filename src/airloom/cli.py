@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import yaml
 from cyclopts import App, Parameter
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 from airloom.errors import AirloomError, StudyError
-from airloom.study import Study, changed, load
+from airloom.study import Study, changed, keys, load
 
 if TYPE_CHECKING:
     from airloom.run import Run
@@ -42,7 +44,7 @@ def check(study: StudyFile, *, data: Data = None, folder: Folder = None, workers
     from airloom.check import check as look
 
     asked = _study(study, set_)
-    for line in look(asked, _data(data), _folder(asked, folder), workers=workers).lines:
+    for line in look(asked, _data(asked, data), _folder(asked, folder), workers=workers).lines:
         print(line)
 
 
@@ -100,6 +102,15 @@ def run_all(study: StudyFile, *, data: Data = None, folder: Folder = None, worke
     print(f"fields: {field}\nscores: {run.folder / 'scores.json'}\nreport: {page}")
 
 
+@app.command(name="keys")
+def print_keys() -> None:
+    """Every key that a study may have, with its default and what it means."""
+    table = Table("key", "default", "what it is", box=None)
+    for key, default, what in keys():
+        table.add_row(escape(key), escape(default), escape(what))
+    Console().print(table)
+
+
 def _study(path: Path, changes: list[str] | None) -> Study:
     """The study, with the changes of the command line."""
     study = load(path)
@@ -112,13 +123,15 @@ def _study(path: Path, changes: list[str] | None) -> Study:
     return changed(study, pairs)
 
 
-def _data(given: Path | None) -> Path:
+def _data(study: Study, given: Path | None) -> Path:
     """The data folder, from the flag or the environment."""
     folder = given or (Path(os.environ["AIRLOOM_DATA"]) if os.environ.get("AIRLOOM_DATA") else None)
-    if folder is None:
-        raise StudyError("where are the input files? Set AIRLOOM_DATA to their folder, or use --data FOLDER.")
-    if not folder.is_dir():
-        raise StudyError(f"{folder}: there is no such data folder. Set AIRLOOM_DATA, or use --data FOLDER.")
+    if folder is None or not folder.is_dir():
+        wanted = "\n".join(f"  {pattern}" for pattern in study.patterns)
+        where = f"{folder}: there is no such folder." if folder else "Where are the input files?"
+        raise StudyError(
+            f"{where} Set AIRLOOM_DATA to a folder, or use --data FOLDER. {study.name} reads from it:\n{wanted}"
+        )
     return folder
 
 
@@ -148,7 +161,7 @@ def _run(study: Path, data: Path | None, folder: Path | None, workers: int, chan
                 tasks[stage] = bars.add_task(what, total=total)
             bars.update(tasks[stage], description=what, completed=done, total=total)  # type: ignore[arg-type]
 
-        yield Run(asked, _data(data), _folder(asked, folder), workers=workers, progress=show)
+        yield Run(asked, _data(asked, data), _folder(asked, folder), workers=workers, progress=show)
 
 
 def main() -> None:

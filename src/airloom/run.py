@@ -152,7 +152,7 @@ class Run:
         return path
 
     def evaluate(self) -> dict[str, Any]:
-        """Fields to scores beside baselines on the same split; writes `pairs.parquet` and `scores.json`."""
+        """Fields to scores beside baselines on the same split; writes `pairs.parquet`, `stations.parquet`, `scores.json`."""
         with self._timed("evaluate"):
             fields: dict[int, xr.Dataset] = {p.number: read(self._field_path(p)) for p in self.study.phases}
             table = self.cube.stations.table
@@ -172,8 +172,9 @@ class Run:
                 baselines=self.study.verification.baselines,
                 pollutant=self.study.pollutant,
             )
-            with whole(self.folder / "pairs.parquet") as aside:
-                pairs.write_parquet(aside)
+            for name, content in (("pairs", pairs), ("stations", self._stations)):
+                with whole(self.folder / f"{name}.parquet") as aside:
+                    content.write_parquet(aside)
             scores = {"study": self.study.name, **evaluate(pairs, draws=self.study.verification.draws, seed=self.study.seed)}
             write_json(self.folder / "scores.json", scores)
         return scores
@@ -190,7 +191,7 @@ class Run:
             grid=self.study.target_grid,
             field_mean=field_mean,
             seasons=seasons,
-            stations=self.cube.stations.table.with_columns(withheld=pl.Series(self._withheld)),
+            stations=self._stations,
             ledger=self.ledger,
             facts=self.facts(),
             training=[
@@ -235,6 +236,11 @@ class Run:
     def _withheld(self) -> np.ndarray:
         part = self.study.stations.split
         return split(self.cube.stations, withheld=part.withheld, fraction=part.fraction, seed=part.seed).to_numpy()
+
+    @property
+    def _stations(self) -> pl.DataFrame:
+        """The stations' table with a column `withheld`."""
+        return self.cube.stations.table.with_columns(withheld=pl.Series(self._withheld))
 
     @cached_property
     def _test(self) -> np.ndarray:

@@ -1,19 +1,18 @@
 """The typed description of a study: the only schema. A YAML file is one Study.
 
-Every field says what it is, its unit and why its default is what it is; `airloom study --help` and the documentation are
-made from these words.
+Every field says what it is, its unit and why its default is what it is; `airloom keys` prints these words.
 """
 
+from collections.abc import Iterator
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from airloom.errors import StudyError, nearest
-from airloom.files import fingerprint
 from airloom.grid import Grid
 from airloom.sources.base import StationArea, StationType
 from airloom.stations import Rules
@@ -278,9 +277,10 @@ class Study(Part):
         return content
 
     @property
-    def fingerprint(self) -> str:
-        """Short hash of everything that the run depends on."""
-        return fingerprint(self.model_dump(mode="json", exclude={"title"}))
+    def patterns(self) -> list[str]:
+        """Patterns of all files that the study reads, below the data folder."""
+        layers = [f for part in (*self.emissions, *self.geography) for f in part.files]
+        return [*(self.weather.files if self.weather else ()), *self.stations.observations, self.stations.metadata, *layers]
 
 
 def load(path: str | Path) -> Study:
@@ -340,6 +340,18 @@ def parse(content: dict[str, Any], *, where: str) -> Study:
     except ValidationError as error:
         lines = [_explain(e) for e in error.errors()]  # type: ignore[arg-type]
         raise StudyError("\n".join(f"{where}, {line}" for line in lines)) from error
+
+
+def keys(part: type[BaseModel] = Study, above: str = "") -> Iterator[tuple[str, str, str]]:
+    """Every key of a study: its dotted name, its default ("needed" where it has none), and what it is."""
+    for name, info in part.model_fields.items():
+        inner = _model(info.annotation)
+        many = "[]" if inner and get_origin(info.annotation) is tuple else ""
+        default = "needed" if info.is_required() else "" if inner else str(info.default)
+        what = info.description or (inner.__doc__ if inner else "") or ""
+        yield f"{above}{name}{many}", default, what.splitlines()[0]
+        if inner:
+            yield from keys(inner, f"{above}{name}{many}.")
 
 
 def _explain(error: dict[str, Any]) -> str:

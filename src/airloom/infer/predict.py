@@ -36,16 +36,19 @@ def predict_field(
     """
     cube = reader.cube
     done = create_zarr(path, cube.grid, cube.days[days], levels=levels, attrs=attrs)
-    todo = np.flatnonzero(~done)
-    for start in range(0, len(todo), BLOCK):
-        block = todo[start : start + BLOCK]
+    for start in range(0, len(days), BLOCK):
+        block = np.arange(start, min(start + BLOCK, len(days)))
+        if done[block].all():
+            continue
+        # a block is predicted whole, also where some of it is there: the last bits may depend on the company of a day
         for index, values in zip(block, mosaics(network, reader, tiles, days[block]), strict=True):
             if not np.isfinite(values).all():
                 raise DataError(
                     f"{path.name}: the field of {cube.days[days[index]]} is not finite. Look at that day's inputs."
                 )
-            write_day(path, int(index), values if levels is not None else values[0])
-        progress(f"predict {path.stem}", len(days) - len(todo) + start + len(block), len(days))
+            if not done[index]:
+                write_day(path, int(index), values if levels is not None else values[0])
+        progress(f"predict {path.stem}", int(block[-1]) + 1, len(days))
 
 
 def mosaics(network: nn.Module, reader: Reader, tiles: Sequence[Tile], days: np.ndarray) -> np.ndarray:

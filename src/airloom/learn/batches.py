@@ -9,6 +9,7 @@ from torch import Tensor
 
 from airloom.cube.normalise import Scale
 from airloom.cube.store import CALENDAR, MAPS, Cube
+from airloom.errors import DataError
 from airloom.grid import Tile
 
 GROUPS = (CALENDAR, "weather", *MAPS)
@@ -42,9 +43,16 @@ class Normaliser:
 
     @classmethod
     def of(cls, cube: Cube, years: Sequence[int], training: np.ndarray) -> "Normaliser":
-        """Statistics of `years` and of the stations where `training`, bool on (station,), is true."""
+        """Statistics of `years` and of the stations where `training`, bool on (station,), is true.
+
+        Raises:
+            DataError: the training stations have no values in `years`, or all the same.
+        """
         scales = {g: cube.scale(g, years) for g in GROUPS if g != CALENDAR and cube.channels(g)}
         seen = cube.stations.daily.to_numpy()[np.isin(cube.years, years)][:, training]
+        if not np.isfinite(seen).any() or np.nanstd(seen) == 0:
+            found = "all values are the same" if np.isfinite(seen).any() else "no training station has a value"
+            raise DataError(f"stations: {found} in {list(years)}. Train on other years, or withhold other stations.")
         return cls(scales, float(np.nanstd(seen)), float(np.nanmean(seen) / np.nanstd(seen)))
 
     def to_json(self) -> dict[str, object]:

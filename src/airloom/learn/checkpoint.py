@@ -75,13 +75,14 @@ def _read(path: Path, belongs_to: str) -> tuple[dict[str, Tensor], dict[str, Any
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads(file.metadata()["facts"])
+            found = facts["study"]
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  (no mapping)
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: is no whole checkpoint: {error}. Remove it, and `airloom train` goes on without."
         ) from error
-    if facts["study"] != belongs_to:
+    if found != belongs_to:
         raise CheckpointError(
-            f"{path}: belongs to another study ({facts['study']}, not {belongs_to}). Name another run, or remove the folder."
+            f"{path}: belongs to another study ({found}, not {belongs_to}). Name another run, or remove the folder."
         )
     return tensors, facts

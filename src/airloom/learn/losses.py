@@ -24,7 +24,7 @@ def structural_dissimilarity(a: Tensor, b: Tensor, *, window: int = 11) -> Tenso
     is left out; where all are constant the term is 0.
     """
     a, b = a.flatten(0, 1).unsqueeze(1), b.flatten(0, 1).unsqueeze(1)  # (slice, 1, y, x)
-    varies = (_range(a) > 0) & (_range(b) > 0)
+    varies = (_range(a) != 0) & (_range(b) != 0)  # a slice with NaN stays in, so that the loss shows it
     a, b = _unit(a[varies]), _unit(b[varies])
     if len(a) == 0:
         return a.sum()

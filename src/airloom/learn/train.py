@@ -13,6 +13,7 @@ from airloom.errors import DataError
 from airloom.files import write_json
 from airloom.grid import Tile
 from airloom.learn.batches import Batch, Reader, order
+from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
 from airloom.learn.losses import station_mse, structural_dissimilarity
 from airloom.learn.stop import Stopped, stop_asked
@@ -116,9 +117,12 @@ class PhaseTrainer:
         if self.state.is_file():
             facts = load_state(self.state, self.network, self.optimiser, belongs_to=self.study)
             self.log = Log(**facts["log"])
+        board = Board(self.folder / "board", self.log.epoch)
         with stop_asked() as asked:
             while not self._over():
                 self._epoch(progress, asked)
+                board.epoch(self.log.epoch, self.log.epochs[-1])
+        board.close()
         load_weights(self.best, self.network, belongs_to=self.study)
         return self.log
 

@@ -10,9 +10,9 @@ import xarray as xr
 from airloom.errors import DataError, nearest
 from airloom.ledger import Ledger
 from airloom.sources.base import GriddedSource, Variable
-from airloom.sources.era5_fields import Field, Fields, read_grib
+from airloom.sources.era5_fields import Field, Fields, read_grib, span_of_grib
 from airloom.sources.era5_hours import HOUR, PRELIMINARY, Series, joined, packing_step, steps_since_midnight, without_noise
-from airloom.sources.era5_netcdf import read_netcdf
+from airloom.sources.era5_netcdf import read_netcdf, span_of_netcdf
 from airloom.sources.era5_variables import PRESSURE, SINGLE, SURFACE, Parameter, canonical
 from airloom.sources.members import Member
 
@@ -45,16 +45,10 @@ class ERA5(GriddedSource, ABC):
                 now = next(iter(canonical([name], self.parameters)), None)
                 hint = f"airloom calls it {now!r}" if now else nearest(name, self.parameters)
                 raise DataError(f"{name!r} is not a variable of {self.title}. {hint}")
-        with member.local() as path, open(path, "rb") as handle:
-            magic = handle.read(4)
-        if magic == b"GRIB":
+        if _is_grib(member):
             raw = read_grib(member, variables, self.parameters, self.product, self.levels)
-        elif magic[:3] == b"CDF" or magic[1:] == b"HDF":
-            raw = read_netcdf(member, variables, self.parameters)
-        elif magic == b"PK\x03\x04":
-            raise DataError(f"{member.label} is a zip archive under another name. Rename it to end in .zip.")
         else:
-            raise DataError(f"{member.label} is neither GRIB nor NetCDF: it begins with {magic!r}. Fetch it again.")
+            raw = read_netcdf(member, variables, self.parameters)
         if not raw.fields and member.inner is None:
             raise DataError(f"{member.label} holds none of {', '.join(variables)}; it holds {_list(raw.holds)}.")
         return self._part(raw, member.label, variables)
@@ -86,6 +80,19 @@ class ERA5(GriddedSource, ABC):
             why = "preliminary (expver 0005): the reanalysis of these hours was in no file"
             ledger.kept("value", f"{self.name}, {min(preliminary):.13} to {max(preliminary):.13}", why, len(preliminary))
         return _together(arrays)
+
+    def span(self, member: Member) -> tuple[np.datetime64, np.datetime64] | None:
+        """First and last hour (datetime64[h]) that values of this product's variables are valid at: the moment of an
+        instantaneous one, the end of a sum or mean. None where a file holds none of them.
+
+        Raises:
+            DataError: as `read`, as far as headers tell.
+        """
+        if _is_grib(member):
+            found = span_of_grib(member, self.parameters, self.product, self.levels)
+        else:
+            found = span_of_netcdf(member, self.parameters)
+        return (found[0].astype("datetime64[h]"), found[1].astype("datetime64[h]")) if found else None
 
     def _part(self, raw: Fields, label: str, variables: Sequence[str]) -> xr.Dataset:
         """Fields of a file as a part: canonical units and orientation, hours labelled by their start but for daily sums."""
@@ -224,6 +231,16 @@ class ERA5Pressure(ERA5):
     variables: ClassVar[Mapping[str, Variable]] = {n: p.variable for n, p in PRESSURE.items()}
     product = "ea"
     levels = True
+
+
+def _is_grib(member: Member) -> bool:
+    """Whether a file is GRIB, not NetCDF, by its first bytes; DataError where it is neither."""
+    magic = member.beginning(4)
+    if magic == b"PK\x03\x04":
+        raise DataError(f"{member.label} is a zip archive under another name. Rename it to end in .zip.")
+    if magic != b"GRIB" and magic[:3] != b"CDF" and magic[1:] != b"HDF":
+        raise DataError(f"{member.label} is neither GRIB nor NetCDF: it begins with {magic!r}. Fetch it again.")
+    return magic == b"GRIB"
 
 
 def _sum_units(parameter: Parameter) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from airloom.errors import DataError
 from airloom.sources.era5_hours import FINAL, PRELIMINARY, Series, joined
 from airloom.sources.era5_variables import Parameter, canonical, plain
-from airloom.sources.grib import Header, Message, messages
+from airloom.sources.grib import Header, Message, first_and_last, messages
 from airloom.sources.members import Member
 
 PRODUCTS = {
@@ -63,15 +63,19 @@ class _Choice:
         self.holds: dict[str, None] = {}
         self.names: dict[Header, str] = {}
 
-    def __call__(self, header: Header) -> bool:
+    def named(self, header: Header) -> str | None:
+        """The canonical name of a variable of this product; None where it is none."""
         if header.product != self.product:
             found, expected = (f"class {p!r} ({PRODUCTS.get(p, 'another product')})" for p in (header.product, self.product))
             raise DataError(f"{self.label} holds {header.name} of {found}, expected {expected}. Name that product's files.")
         if (header.level_type == "isobaricInhPa") != self.levels:
             self.holds[f"{header.name}@{header.level_type}"] = None
-            return False
+            return None
         self.holds[header.name] = None
-        name = next(iter(canonical([header.name], self.parameters)), None)
+        return next(iter(canonical([header.name], self.parameters)), None)
+
+    def __call__(self, header: Header) -> bool:
+        name = self.named(header)
         if name is None or name not in self.variables:
             return False
         # the ensemble is three-hourly: its moments are moments, but its sums and means are over three hours
@@ -107,6 +111,19 @@ def read_grib(
     return Fields(every[0].latitude, every[0].longitude, fields, tuple(choice.holds))
 
 
+def span_of_grib(
+    member: Member, parameters: dict[str, Parameter], product: str, levels: bool
+) -> tuple[np.datetime64, np.datetime64] | None:
+    """First and last time of validity of the messages of `parameters`, datetime64[s]; None where there are none.
+
+    Raises:
+        DataError, AirloomError: as `read_grib`, as far as headers tell.
+    """
+    choice = _Choice(member.label, (), parameters, product, levels)
+    found = first_and_last(member.content(), member.label, lambda header: choice.named(header) is not None)
+    return (np.datetime64(found[0], "s"), np.datetime64(found[1], "s")) if found else None
+
+
 def _alike(found: list[Message], label: str) -> None:
     """One ensemble member, one grid."""
     numbers = sorted({m.header.number for m in found})
@@ -132,6 +149,13 @@ def _assembled(name: str, found: list[Message], levels: bool, label: str) -> Fie
     values = np.stack([m.values for m in found])
     file = np.full(len(found), label, object)
     units = plain(found[0].header.units)
+    other = next((m.header for m in found if plain(m.header.units) != units), None)
+    if other is not None:
+        first = found[0].header
+        raise DataError(
+            f"{label} holds {name} twice, as {first.name} in {units} and as {other.name} in {plain(other.units)}; airloom reads "
+            "one. Write the messages of one of them to a file of their own with `grib_copy -w cfVarName=…`."
+        )
     if not levels:
         return Field(units, None, joined(name, [Series(time, values, expver, file)]))
     every = np.array([m.header.level for m in found])

@@ -31,19 +31,38 @@ def read_netcdf(member: Member, variables: Sequence[str], parameters: dict[str, 
     with _opened(member) as file:
         names = [str(n) for n in file.data_vars]
         file = _one_member(file, member.label)
-        time = next((t for t in TIMES if t in file.variables), None)
-        if time is None or any(h not in file.dims for h in HORIZONTAL):
-            raise DataError(
-                f"{member.label} has dimensions {', '.join(map(str, file.dims))}; expected valid_time or time, latitude, longitude."
-            )
-        if file[time].dtype.kind != "M":
-            raise DataError(f"{member.label}: {time} has no units such as 'hours since 1900-01-01'.")
+        time = _time(file, member.label)
         if time not in file.dims:
             file = file.expand_dims(time)
         found = canonical(names, parameters)
         fields = {name: _field(file[found[name]], file, time, member.label) for name in variables if name in found}
         latitude, longitude = (file[h].to_numpy().astype(float) for h in HORIZONTAL)
         return Fields(latitude, longitude, fields, tuple(names))
+
+
+def span_of_netcdf(member: Member, parameters: dict[str, Parameter]) -> tuple[np.datetime64, np.datetime64] | None:
+    """First and last time that values are valid at, datetime64[ns]; None where the file holds none of `parameters`.
+
+    Raises:
+        DataError: as `read_netcdf`, as far as headers tell.
+    """
+    with _opened(member) as file:
+        hours = file[_time(file, member.label)].to_numpy().ravel()
+        if not canonical(map(str, file.data_vars), parameters) or not hours.size:
+            return None
+        return hours.min(), hours.max()
+
+
+def _time(file: xr.Dataset, label: str) -> str:
+    """What the file calls the time that its values are valid at."""
+    time = next((t for t in TIMES if t in file.variables), None)
+    if time is None or any(h not in file.dims for h in HORIZONTAL):
+        raise DataError(
+            f"{label} has dimensions {', '.join(map(str, file.dims))}; expected valid_time or time, latitude, longitude."
+        )
+    if file[time].dtype.kind != "M":
+        raise DataError(f"{label}: {time} has no units such as 'hours since 1900-01-01'.")
+    return time
 
 
 @contextmanager

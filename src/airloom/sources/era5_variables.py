@@ -17,7 +17,7 @@ class Parameter:
         lowest, highest: a generous physical range, in `variable.units`; outside it the file cannot be right.
         kind: a value of the moment; a mean rate over the hour that ends at its time; or a sum that ends at its time, over
             that hour in ERA5 and since 00 UTC in ERA5-Land.
-        former: its name in files of before 2024, where that was another one.
+        others: other names that files have for it, such as that of before 2024.
     """
 
     variable: Variable
@@ -25,7 +25,7 @@ class Parameter:
     lowest: float
     highest: float
     kind: Literal["instant", "mean", "sum"] = "instant"
-    former: str | None = None
+    others: tuple[str, ...] = ()
 
 
 def _instant(units: str, lowest: float, highest: float, long_name: str) -> Parameter:
@@ -33,7 +33,7 @@ def _instant(units: str, lowest: float, highest: float, long_name: str) -> Param
 
 
 def _mean(units: str, lowest: float, highest: float, long_name: str, former: str) -> Parameter:
-    return Parameter(Variable(units, long_name, "time: mean"), {units: 1.0}, lowest, highest, "mean", former)
+    return Parameter(Variable(units, long_name, "time: mean"), {units: 1.0}, lowest, highest, "mean", (former,))
 
 
 def _sum(units: str, lowest: float, highest: float, long_name: str, found: dict[str, float]) -> Parameter:
@@ -54,10 +54,20 @@ SURFACE = {
     "ssrd": _sum("W m-2", -20, 1600, "short-wave radiation at the surface, downward", {"J m-2": 1.0}),
 }
 
+# `e` is the same flux of water, as metres over the hour that ends at its time; in both downward is positive
+EVAPORATION = Parameter(
+    Variable("kg m-2 s-1", "moisture flux at the surface, downward: evaporation is negative", "time: mean"),
+    {"kg m-2 s-1": 1.0, "m of water equivalent": 1000 / 3600, "m": 1000 / 3600},
+    -0.01,
+    0.01,
+    "mean",
+    ("mer", "e"),
+)
+
 SINGLE = SURFACE | {
     "blh": _instant("m", 0, 12e3, "boundary layer height"),
     "avg_ibld": _mean("W m-2", -50, 5000, "boundary layer dissipation", "mbld"),
-    "avg_ie": _mean("kg m-2 s-1", -0.01, 0.01, "moisture flux at the surface, downward: evaporation is negative", "mer"),
+    "avg_ie": EVAPORATION,
     "avg_tsrwe": _mean("kg m-2 s-1", -1e-5, 0.1, "snowfall rate, as water", "msr"),
     "avg_snswrf": _mean("W m-2", -20, 1600, "net short-wave radiation at the surface, downward", "msnswrf"),
     "avg_snlwrf": _mean("W m-2", -1000, 500, "net long-wave radiation at the surface, downward", "msnlwrf"),
@@ -91,5 +101,5 @@ def canonical(names: Iterable[str], parameters: dict[str, Parameter]) -> dict[st
     >>> canonical(["mtpr", "t2m", "msl"], SINGLE)
     {'avg_tprate': 'mtpr', 't2m': 't2m'}
     """
-    known = {p.former or name: name for name, p in parameters.items()} | {name: name for name in parameters}
+    known = {word: name for name, p in parameters.items() for word in (name, *p.others)}
     return {known[n]: n for n in names if n in known}

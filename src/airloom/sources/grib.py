@@ -1,11 +1,12 @@
 """GRIB messages, read with as little as eccodes needs: one set of keys for each distinct header, not for each message.
 
-What a message says of itself (variable, level, step, grid, product) repeats from day to day; only its reference time and
-its values are new. The header bytes without that time are therefore looked up first, and eccodes is asked only where they
-were not seen before. Messages that nobody wants are never decoded.
+What a message says of itself (variable, level, grid, product) repeats from hour to hour; only its times and its values are
+new. The header bytes without those times are therefore looked up first, and eccodes is asked only where they were not seen
+before. Messages that nobody wants are never decoded, and the plainest packing needs no eccodes at all.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import ModuleType
@@ -14,14 +15,16 @@ from typing import Any
 import numpy as np
 
 from airloom.errors import AirloomError, DataError
+from airloom.sources.grib_simple import data_section, unpacked
 
 BLOCK = 120  # MARS fills messages up with zeros to whole blocks of so many bytes
+HOURS = 1  # GRIB 1's code of that unit of time
 MISSING = 1e36  # stands for "no value" while eccodes unpacks; far outside any field
 
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What a message says of itself, but for its reference time."""
+    """What a message says of itself, but for its times."""
 
     name: str  # CF short name, such as t2m
     units: str
@@ -31,8 +34,18 @@ class Header:
     number: int  # ensemble member
     level_type: str  # such as isobaricInhPa
     level: float
-    step: timedelta  # from the reference time to the time that the values are valid at
     grid_type: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Kind:
+    """What wanted messages of one header share."""
+
+    header: Header
+    step: timedelta  # from the reference time to the time that the values are valid at
+    latitude: np.ndarray
+    longitude: np.ndarray
+    data: int | None  # where the data section begins, if it may be in simple packing
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,29 +70,47 @@ def messages(content: bytes, label: str, wanted: Callable[[Header], bool]) -> It
         AirloomError: eccodes is not installed.
     """
     eccodes = _eccodes()
-    seen: dict[bytes, tuple[Header, np.ndarray, np.ndarray] | None] = {}
+    kinds: dict[bytes, _Kind | None] = {}
     grids: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for number, message in frames(content, label):
         where = f"{label}, message {number}"
-        key, reference = _split(message, where)
-        if key in seen and seen[key] is None:
+        key, reference, step = _split(message, where)
+        if key not in kinds:
+            with _decoded(eccodes, message, where) as handle:
+                header = _header(eccodes, handle)
+                kinds[key] = None
+                if wanted(header):
+                    latitude, longitude = _grid(eccodes, handle, header, grids, where)
+                    kinds[key] = _Kind(header, _step(eccodes, handle), latitude, longitude, data_section(message))
+        kind = kinds[key]
+        if kind is None:
             continue
-        try:
-            handle = eccodes.codes_new_from_message(message)
-            try:
-                if key not in seen:
-                    header = _header(eccodes, handle)
-                    seen[key] = (header, *_grid(eccodes, handle, header, grids, where)) if wanted(header) else None
-                known = seen[key]
-                if known is None:
-                    continue
+        shape = kind.latitude.size, kind.longitude.size
+        values = unpacked(message, kind.data, shape[0] * shape[1]) if kind.data is not None else None
+        if values is None:
+            with _decoded(eccodes, message, where) as handle:
                 values = _values(eccodes, handle)
-            finally:
-                eccodes.codes_release(handle)
-        except eccodes.CodesInternalError as error:
-            raise DataError(f"{where}: eccodes cannot decode it: {error}. Fetch the file again.") from error
-        header, latitude, longitude = known
-        yield Message(header, reference + header.step, latitude, longitude, values.reshape(latitude.size, longitude.size))
+        time = reference + (kind.step if step is None else step)
+        yield Message(kind.header, time, kind.latitude, kind.longitude, values.reshape(shape))
+
+
+def first_and_last(content: bytes, label: str, wanted: Callable[[Header], bool]) -> tuple[datetime, datetime] | None:
+    """First and last time of validity among the messages for whose header `wanted` is true, in whatever order they stand;
+    None where there are none. No values are decoded; arguments and errors are those of `messages`.
+    """
+    eccodes = _eccodes()
+    steps: dict[bytes, timedelta | None] = {}  # of each wanted header; None where nobody wants it
+    times: set[datetime] = set()
+    for number, message in frames(content, label):
+        where = f"{label}, message {number}"
+        key, reference, step = _split(message, where)
+        if key not in steps:
+            with _decoded(eccodes, message, where) as handle:
+                steps[key] = _step(eccodes, handle) if wanted(_header(eccodes, handle)) else None
+        known = steps[key]
+        if known is not None:
+            times.add(reference + (known if step is None else step))
+    return (min(times), max(times)) if times else None
 
 
 def frames(content: bytes, label: str) -> Iterator[tuple[int, bytes]]:
@@ -125,25 +156,38 @@ def _length(content: bytes, at: int) -> int:
     return max(length, 16)
 
 
-def _split(message: bytes, where: str) -> tuple[bytes, datetime]:
-    """The header's bytes without the reference time, and that time."""
+def _split(message: bytes, where: str) -> tuple[bytes, datetime, timedelta | None]:
+    """The header's bytes without its times, the reference time, and the step from it to the time of validity.
+
+    The step is None, and stays among the bytes, where only eccodes can tell it.
+    """
     try:
         if message[7] == 1:
             end = 8 + int.from_bytes(message[8:11], "big")
             if message[15] & 0x80:  # a grid section follows
                 end += int.from_bytes(message[end : end + 3], "big")
             year, month, day, hour, minute, century = *message[20:25], message[32]
-            key = message[8:20] + message[25:32] + message[33:end]
-            return key, datetime((century - 1) * 100 + year, month, day, hour, minute)
+            step = _hours(*message[25:29])
+            start = 25 if step is None else 28
+            key = message[8:20] + message[25:26] + message[start:32] + message[33:end]
+            return key, datetime((century - 1) * 100 + year, month, day, hour, minute), step
         if message[7] == 2:
             year = int.from_bytes(message[28:30], "big")
             month, day, hour, minute, second = message[30:35]
-            return message[16:28] + message[35 : _product_end(message, where)], datetime(
-                year, month, day, hour, minute, second
-            )
+            key = message[16:28] + message[35 : _product_end(message, where)]
+            return key, datetime(year, month, day, hour, minute, second), None
     except (ValueError, IndexError) as error:
         raise DataError(f"{where}: its header is broken: {error}. Fetch the file again.") from error
     raise DataError(f"{where}: GRIB edition {message[7]}, expected 1 or 2.")
+
+
+def _hours(unit: int, first: int, second: int, kind: int) -> timedelta | None:
+    """The step to the time of validity, of GRIB 1 (code table 5), where it counts hours."""
+    if unit != HOURS or kind not in (0, 1, 2, 3, 4, 5, 10):
+        return None
+    if kind == 10:  # both bytes make one number
+        return timedelta(hours=first << 8 | second)
+    return timedelta(hours=first if kind in (0, 1) else second)  # the end of a range, a mean, a sum or a difference
 
 
 def _product_end(message: bytes, where: str) -> int:
@@ -161,14 +205,10 @@ def _product_end(message: bytes, where: str) -> int:
 
 
 def _header(eccodes: ModuleType, handle: Any) -> Header:
-    """Ask eccodes for everything but the time and the values."""
+    """Ask eccodes for everything but the times and the values."""
 
     def text(key: str) -> str:
         return eccodes.codes_get_string(handle, key) if eccodes.codes_is_defined(handle, key) else ""
-
-    def moment(kind: str) -> datetime:
-        day, clock = (eccodes.codes_get_long(handle, f"{kind}{part}") for part in ("Date", "Time"))
-        return datetime.strptime(f"{day:08d}{clock:04d}", "%Y%m%d%H%M")
 
     return Header(
         name=text("cfVarName"),
@@ -179,9 +219,18 @@ def _header(eccodes: ModuleType, handle: Any) -> Header:
         number=int(text("number") or 0),
         level_type=text("typeOfLevel"),
         level=float(text("level") or 0),
-        step=moment("validity") - moment("data"),
         grid_type=text("gridType"),
     )
+
+
+def _step(eccodes: ModuleType, handle: Any) -> timedelta:
+    """From the reference time to the time that the values are valid at."""
+
+    def moment(kind: str) -> datetime:
+        day, clock = (eccodes.codes_get_long(handle, f"{kind}{part}") for part in ("Date", "Time"))
+        return datetime.strptime(f"{day:08d}{clock:04d}", "%Y%m%d%H%M")
+
+    return moment("validity") - moment("data")
 
 
 def _grid(
@@ -212,6 +261,19 @@ def _values(eccodes: ModuleType, handle: Any) -> np.ndarray:
     eccodes.codes_set(handle, "missingValue", MISSING)
     values = eccodes.codes_get_values(handle)
     return np.where(values == MISSING, np.nan, values).astype(np.float32)
+
+
+@contextmanager
+def _decoded(eccodes: ModuleType, message: bytes, where: str) -> Iterator[Any]:
+    """A message as eccodes holds it, for as long as the block lasts; what eccodes cannot read is a DataError."""
+    try:
+        handle = eccodes.codes_new_from_message(message)
+        try:
+            yield handle
+        finally:
+            eccodes.codes_release(handle)
+    except eccodes.CodesInternalError as error:
+        raise DataError(f"{where}: eccodes cannot decode it: {error}. Fetch the file again.") from error
 
 
 def _eccodes() -> ModuleType:

@@ -3,6 +3,7 @@
 import glob
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,12 +35,21 @@ class Member:
         Raises:
             DataError: the file cannot be read.
         """
+        return self.beginning(-1)
+
+    def beginning(self, count: int) -> bytes:
+        """The first `count` bytes, or all where it is −1.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
         try:
             if self.inner is None:
-                return self.path.read_bytes()
-            with zipfile.ZipFile(self.path) as archive:
-                return archive.read(self.inner)
-        except (OSError, zipfile.BadZipFile, KeyError) as error:
+                with open(self.path, "rb") as file:
+                    return file.read(count)
+            with zipfile.ZipFile(self.path) as archive, archive.open(self.inner) as file:
+                return file.read(count)
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
             raise DataError(f"{self.label} cannot be read: {error}. Fetch it again.") from error
 
     @contextmanager

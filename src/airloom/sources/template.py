@@ -4,7 +4,8 @@ To add a product: copy this file, name its variables, write `read` for one file 
 `registry.py`, and copy `tests/test_template_source.py`. What a source must return stands in `base.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
@@ -37,14 +38,24 @@ class Template(GriddedSource):
         Raises:
             DataError: the file is no NetCDF, or lacks a variable or a dimension, or a variable has another unit.
         """
-        try:
-            with member.local() as path, xr.open_dataset(path, engine="netcdf4") as opened:
-                found = opened.load()
-        except (OSError, ValueError) as error:
-            raise DataError(f"{member.label} cannot be read as NetCDF: {error}. Fetch it again.") from error
+        with _opened(member) as file:
+            found = file.load()
         for name in variables:
             self._check(found, name, member.label)
         return found[list(variables)].astype("float32")
+
+    def span(self, member: Member) -> tuple[np.datetime64, np.datetime64] | None:
+        """First and last hour (datetime64[h]) of a file; None where it holds none of this source's variables, or no hour.
+
+        Raises:
+            DataError: as `read`.
+        """
+        with _opened(member) as file:
+            names = [name for name in self.variables if name in file]
+            for name in names:
+                self._check(file, name, member.label)
+            hours = file["time"].values.astype("datetime64[h]") if names else np.empty(0)
+        return (hours.min(), hours.max()) if hours.size else None
 
     def _check(self, found: xr.Dataset, name: str, label: str) -> None:
         """Refuse a variable that is absent or is not what its name says."""
@@ -79,3 +90,13 @@ class Template(GriddedSource):
             variable = self.variables[str(name)]
             array.attrs = {"units": variable.units, "long_name": variable.long_name}
         return joined
+
+
+@contextmanager
+def _opened(member: Member) -> Iterator[xr.Dataset]:
+    """A file for as long as the block lasts; what is no NetCDF, or breaks off, is a DataError."""
+    try:
+        with member.local() as path, xr.open_dataset(path, engine="netcdf4") as file:
+            yield file
+    except (OSError, ValueError) as error:
+        raise DataError(f"{member.label} cannot be read as NetCDF: {error}. Fetch it again.") from error
