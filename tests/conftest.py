@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 if TYPE_CHECKING:
     from airloom.run import Run
     from airloom.study import Study
+
+# as the commands that tests start, so that results are equal to the bit; and on busy cores, threads that wait for each other
+# make small steps thirty times slower
+torch.set_num_threads(1)
 
 DATA = Path(os.environ.get("AIRLOOM_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -37,11 +42,8 @@ class Small:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory) -> Small:
     """The study in little, written once; a test that changes a file copies the folder first."""
-    import torch
-
     from tests.small import write
 
-    torch.set_num_threads(1)  # as the commands that tests start, so that results are equal to the bit
     folder = tmp_path_factory.mktemp("small")
     return Small(write(folder), folder)
 

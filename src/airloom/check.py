@@ -10,6 +10,7 @@ import torch
 
 from airloom.cube.build import input_files, read_stations
 from airloom.cube.weather import HOURS
+from airloom.errors import DataError
 from airloom.grid import tiles
 from airloom.ledger import Ledger
 from airloom.methods.registry import method
@@ -93,7 +94,9 @@ def _weather(study: Study, paths: list[Path], workers: int, found: Findings) -> 
     source = GRIDDED[study.weather.source]()
     files = members(paths)
     started = time.perf_counter()
-    part = next(p for p in (source.read(m, study.weather.variables) for m in files) if p.data_vars)
+    part = next((p for p in (source.read(m, study.weather.variables) for m in files) if p.data_vars), None)
+    if part is None:
+        raise DataError(f"weather: none of {len(files)} files, {files[0].label} the first, holds one of the variables.")
     one = time.perf_counter() - started
     spans = [source.span(m) for m in files]
     known = [s for s in spans if s is not None]

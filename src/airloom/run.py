@@ -11,8 +11,9 @@ run.report()
 
 import copy
 import platform
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
@@ -30,7 +31,7 @@ import airloom
 from airloom.cube.build import build, full_disk_named
 from airloom.cube.store import Cube
 from airloom.errors import StudyError
-from airloom.files import fingerprint, read_json, whole, write_json
+from airloom.files import fingerprint, read_json, sha256, whole, write_json
 from airloom.grid import Tile, tiles
 from airloom.infer.fields import read, write_netcdf
 from airloom.infer.predict import predict_field
@@ -106,12 +107,13 @@ class Run:
     def train(self) -> dict[int, list[dict[str, float]]]:
         """Cube to weights, phase by phase; returns each phase's log."""
         logs: dict[int, list[dict[str, float]]] = {}
+        self._test_days()  # nothing to verify is told before days of training, not after
         network, former = self._network(), None
         for phase in self.study.phases:
             if phase.start_from == "scratch":
                 network, former = self._network(), None
             folder = self._phase_folder(phase)
-            with self._timed(f"train phase {phase.number}"), full_disk_named(folder):
+            with self._timed(f"train phase {phase.number}"):
                 self._set_trained(network, phase)
                 trainer = PhaseTrainer(
                     phase,
@@ -130,31 +132,38 @@ class Run:
         return logs
 
     def predict(self) -> Path:
-        """Weights to fields: one Zarr store a phase, and NetCDF of the last phase; returns the NetCDF's path."""
-        days = np.flatnonzero(self._test)
+        """Weights to fields: one Zarr store a phase, and NetCDF of the last phase; returns the NetCDF's path.
+
+        Fields of weights that training has changed since are made anew.
+        """
+        days = self._test_days()
         for phase in self.study.phases:
-            network = self._network()
-            load_weights(self._phase_folder(phase) / "best.safetensors", network, belongs_to=self.fingerprint)
+            network, path = self._network(), self._field_path(phase)
+            load_weights(self._weights(phase), network, belongs_to=self.fingerprint)
+            attributes = self._field_attributes(phase)
+            if path.exists() and read(path).attrs.get("weights") != attributes["weights"]:
+                shutil.rmtree(path)
             with self._timed(f"predict phase {phase.number}"):
                 predict_field(
                     network,
                     self._reader,
                     self._tiles,
                     days,
-                    self._field_path(phase),
+                    path,
                     levels=None,
-                    attrs=self._field_attributes(phase),
+                    attrs=attributes,
                     progress=self.progress,
                 )
-        path = self.folder / "fields" / f"{self.study.name}.nc"
-        if not path.is_file():
-            write_netcdf(read(self._field_path(self.study.phases[-1])), path)
-        return path
+        last, file = self._field(self.study.phases[-1]), self.folder / "fields" / f"{self.study.name}.nc"
+        if not file.is_file() or read(file).attrs.get("weights") != last.attrs["weights"]:
+            with self._timed("write NetCDF"):
+                write_netcdf(last, file)
+        return file
 
     def evaluate(self) -> dict[str, Any]:
         """Fields to scores beside baselines on the same split; writes `pairs.parquet`, `stations.parquet`, `scores.json`."""
         with self._timed("evaluate"):
-            fields: dict[int, xr.Dataset] = {p.number: read(self._field_path(p)) for p in self.study.phases}
+            fields: dict[int, xr.Dataset] = {p.number: self._field(p) for p in self.study.phases}
             table = self.cube.stations.table
             pairs = all_pairs(
                 fields,
@@ -164,7 +173,7 @@ class Run:
                     factor=self.study.weather_factor,
                     train_years=self._train_years,
                     adapt_years=self._adapt_years,
-                    test=self._test,
+                    test=np.isin(np.arange(len(self.cube.days)), self._test_days()),
                     seed=self.study.seed,
                 ),
                 table,
@@ -182,25 +191,28 @@ class Run:
     def report(self) -> Path:
         """Scores and fields to a self-contained HTML page."""
         path = self.folder / "report.html"
-        field_mean, seasons = means(read(self._field_path(self.study.phases[-1])), self.study.pollutant)
-        write_report(
-            path,
-            study=self._resolved(),
-            scores=read_json(self.folder / "scores.json"),
-            pairs=pl.read_parquet(self.folder / "pairs.parquet"),
-            grid=self.study.target_grid,
-            field_mean=field_mean,
-            seasons=seasons,
-            stations=self._stations,
-            ledger=self.ledger,
-            facts=self.facts(),
-            training=[
-                {"phase": p.number, "epoch": e["epoch"], "train": e["train"], "validation": e["validation"]}
-                for p in self.study.phases
-                for e in read_json(self._phase_folder(p) / "log.json")
-            ],
-        )
-        self.ledger.write(self.folder / "ledger.json")
+        if not (self.folder / "scores.json").is_file():
+            raise StudyError(f"{self.folder}: there are no scores to report. Run `airloom evaluate` first.")
+        with full_disk_named(self.folder):
+            field_mean, seasons = means(self._field(self.study.phases[-1]), self.study.pollutant)
+            write_report(
+                path,
+                study=self._resolved(),
+                scores=read_json(self.folder / "scores.json"),
+                pairs=pl.read_parquet(self.folder / "pairs.parquet"),
+                grid=self.study.target_grid,
+                field_mean=field_mean,
+                seasons=seasons,
+                stations=self._stations,
+                ledger=self.ledger,
+                facts=self.facts(),
+                training=[
+                    {"phase": p.number, "epoch": e["epoch"], "train": e["train"], "validation": e["validation"]}
+                    for p in self.study.phases
+                    for e in read_json(self._phase_folder(p) / "log.json")
+                ],
+            )
+            self.ledger.write(self.folder / "ledger.json")
         return path
 
     @property
@@ -242,11 +254,6 @@ class Run:
         """The stations' table with a column `withheld`."""
         return self.cube.stations.table.with_columns(withheld=pl.Series(self._withheld))
 
-    @cached_property
-    def _test(self) -> np.ndarray:
-        """Days that are predicted and scored, bool on (time,)."""
-        return self.cube.usable & np.isin(self.cube.years, self.study.verification.years)
-
     @property
     def _train_years(self) -> list[int]:
         """Years of the phases before the last that starts from them; the first phase's statistics normalise."""
@@ -258,10 +265,12 @@ class Run:
 
     @cached_property
     def _normaliser(self) -> Normaliser:
-        """Made of the training years and stations once, and kept in the run."""
+        """Made of the training years and stations once, and kept in the run; made anew where it is of another cube."""
         path = self.folder / "normalisation.json"
-        if not path.is_file():
-            write_json(path, Normaliser.of(self.cube, self._train_years or self._adapt_years, ~self._withheld).to_json())
+        if not path.is_file() or read_json(path).get("study") != self.fingerprint:
+            found = Normaliser.of(self.cube, self._train_years or self._adapt_years, ~self._withheld)
+            with full_disk_named(self.folder):
+                write_json(path, {"study": self.fingerprint, **found.to_json()})
         return Normaliser.from_json(read_json(path))
 
     @cached_property
@@ -288,16 +297,49 @@ class Run:
 
     def _sets(self, phase: Phase) -> Sets:
         """Days and stations of a phase; withheld stations are not among them."""
-        days = np.flatnonzero(self.cube.usable & np.isin(self.cube.years, phase.years))
+        days, stations = self._days(phase.years, f"phase {phase.number}"), np.flatnonzero(~self._withheld)
+        sets = Sets.of(phase, days, stations, self.study.seed)
+        if not len(sets.train_days) or not len(sets.train_stations):
+            raise StudyError(
+                f"phase {phase.number}: of {len(days)} days and {len(stations)} training stations, validation by "
+                f"{phase.validation.by} leaves none to train on. Use more years, or set phases.validation."
+            )
+        return sets
+
+    def _days(self, years: Sequence[int], what: str) -> np.ndarray:
+        """Days of some years that have all inputs, as indices."""
+        days = np.flatnonzero(self.cube.usable & np.isin(self.cube.years, years))
         if not len(days):
-            raise StudyError(f"phase {phase.number}: no day of {list(phase.years)} has all inputs. Look at the ledger.")
-        return Sets.of(phase, days, np.flatnonzero(~self._withheld), self.study.seed)
+            raise StudyError(
+                f"{what}: no day of {list(years)} has all inputs. Fetch the weather of these years, or use others."
+            )
+        return days
+
+    def _test_days(self) -> np.ndarray:
+        """Days that are predicted and scored, as indices."""
+        return self._days(self.study.verification.years, "verification")
 
     def _phase_folder(self, phase: Phase) -> Path:
         return self.folder / f"phase-{phase.number}"
 
+    def _weights(self, phase: Phase) -> Path:
+        return self._phase_folder(phase) / "best.safetensors"
+
     def _field_path(self, phase: Phase) -> Path:
         return self.folder / "fields" / f"phase-{phase.number}.zarr"
+
+    def _field(self, phase: Phase) -> xr.Dataset:
+        """A phase's field, whole.
+
+        Raises:
+            StudyError: days are still to be predicted.
+        """
+        path, days = self._field_path(phase), len(self._test_days())
+        field = read(path) if path.exists() else None
+        there = field.sizes["time"] if field is not None else 0
+        if field is None or there < days:
+            raise StudyError(f"{path}: {there} of {days} days are predicted. Run `airloom predict` first.")
+        return field
 
     def _field_attributes(self, phase: Phase) -> dict[str, str]:
         return {
@@ -305,15 +347,17 @@ class Run:
             "source": f"airloom {airloom.__version__}, {method(self.study.method.name).title}",
             "references": "DACNO2: Sun et al., a multi-constraint deep learning framework for 3D NO2 fields",
             "institution": "not stated",
+            "weights": sha256(self._weights(phase))[:16],
         }
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
         """Note how long a stage took, over all the times that it was taken up again."""
         started = time.perf_counter()
-        try:
-            yield
-        finally:
-            path = self.folder / "timings.json"
-            timings = read_json(path) if path.is_file() else {}
-            write_json(path, {**timings, what: timings.get(what, 0.0) + time.perf_counter() - started})
+        with full_disk_named(self.folder):
+            try:
+                yield
+            finally:
+                path = self.folder / "timings.json"
+                timings = read_json(path) if path.is_file() else {}
+                write_json(path, {**timings, what: timings.get(what, 0.0) + time.perf_counter() - started})

@@ -17,6 +17,10 @@ from airloom.grid import Grid
 from airloom.sources.base import StationArea, StationType
 from airloom.stations import Rules
 
+Baseline = Literal[
+    "network-mean", "inverse-distance", "kriging", "gradient-boosting", "gradient-boosting-adapted", "climatology"
+]
+
 
 class Part(BaseModel):
     """A part of a study; unknown keys are refused."""
@@ -54,9 +58,9 @@ class Period(Part):
 class WeatherPart(Part):
     """Hourly single-level weather."""
 
-    source: str = Field("era5-land", description="Product: era5-land or era5-single.")
+    source: Literal["era5-land", "era5-single"] = Field("era5-land", description="Product of the Climate Data Store.")
     files: tuple[str, ...] = Field(description="Patterns of files below the data folder; zip archives are looked into.")
-    variables: tuple[str, ...] = Field(description="Canonical names, in the order of the network's channels.")
+    variables: tuple[str, ...] = Field(min_length=1, description="Canonical names, in the order of the network's channels.")
     cell: float = Field(16000, gt=0, description="Edge of a weather cell [m]; a power of two times the grid's cell.")
     fill_hours: int = Field(
         1,
@@ -169,6 +173,14 @@ class Loss(Part):
     ssim_cell: float = Field(8000, gt=0, description="Cells on which the two are compared [m]; 8 km in the paper.")
     ssim_window: int = Field(11, ge=3, description="Cells along an edge of SSIM's Gaussian window; odd.")
 
+    @model_validator(mode="after")
+    def _teaches(self) -> "Loss":
+        if not self.station_mse and not self.former_ssim:
+            raise ValueError("all weights are 0, so nothing would be learnt; station_mse: 1 is the default")
+        if self.ssim_window % 2 == 0:
+            raise ValueError(f"ssim_window {self.ssim_window} is even; a window with a cell in its middle is odd")
+        return self
+
 
 class Phase(Part):
     """One phase of training."""
@@ -176,7 +188,7 @@ class Phase(Part):
     number: Literal[1, 2, 3] = Field(
         description="Its number in the paper: 1 pre-training, 2 constrained by stations, 3 adaptive."
     )
-    years: tuple[int, ...] = Field(description="Years whose days it sees.")
+    years: tuple[int, ...] = Field(min_length=1, description="Years whose days it sees.")
     start_from: Literal["scratch", "former"] = Field(
         "former", description="Initial weights: random, or the best of the phase before."
     )
@@ -194,8 +206,8 @@ class Phase(Part):
 class Verification(Part):
     """How the fields are scored."""
 
-    years: tuple[int, ...] = Field(description="Years that are predicted and scored.")
-    baselines: tuple[str, ...] = Field(
+    years: tuple[int, ...] = Field(min_length=1, description="Years that are predicted and scored.")
+    baselines: tuple[Baseline, ...] = Field(
         ("network-mean", "inverse-distance", "kriging", "gradient-boosting", "gradient-boosting-adapted", "climatology"),
         description="What stands beside the method, on the same split.",
     )
@@ -263,9 +275,26 @@ class Study(Part):
             )
         if self.phases[0].start_from == "former":
             raise ValueError("phases.0.start_from: the first phase has no former one; write start_from: scratch")
-        if self.phases[0].loss.former_ssim:
-            raise ValueError("phases.0.loss.former_ssim: the first phase has no former model to stay near")
+        self._check_phases()
         return self
+
+    def _check_phases(self) -> None:
+        """Phases follow each other, and a model that one stays near is there and can be compared."""
+        numbers = [p.number for p in self.phases]
+        if numbers != sorted(set(numbers)):
+            raise ValueError(f"phases: their numbers are {numbers}; they must ascend, each once")
+        for i, phase in enumerate(self.phases):
+            if not phase.loss.former_ssim:
+                continue
+            where = f"phases.{i}.loss"
+            if phase.start_from == "scratch":
+                raise ValueError(f"{where}.former_ssim: a phase from scratch has no former model to stay near")
+            cells = self.tiles.size // max(1, round(phase.loss.ssim_cell / self.grid.cell))
+            if phase.loss.ssim_window > cells:
+                raise ValueError(
+                    f"{where}.ssim_window: {phase.loss.ssim_window} cells of {phase.loss.ssim_cell:g} m exceed a tile, "
+                    f"which has {cells}; use a smaller window, a smaller ssim_cell or larger tiles"
+                )
 
     def prepared(self) -> dict[str, Any]:
         """What the cube depends on; two studies that agree here share a cube, whatever their split, network or phases."""

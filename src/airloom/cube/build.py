@@ -1,8 +1,10 @@
 """Build a study's cube: in parts, restartable, each part whole or absent."""
 
+import glob
 import json
 import platform
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -41,11 +43,13 @@ def build(study: Study, data: Path, path: Path, *, workers: int = 2, progress: P
     An interrupted build goes on: decoded files and finished years are kept beside the store.
 
     Raises:
-        DataError: a file is missing or broken, or the disk is full.
+        DataError: a file is missing or broken, or the disk is full; or the files changed since the cube was built.
         StudyError: the cube at `path` was made for another study.
     """
     if path.exists():
-        return Cube.open(path, study)
+        cube = Cube.open(path, study)
+        _check_files(cube, study, data)
+        return cube
     tell = progress or (lambda what, done, total: None)
     aside = path.with_name(f".{path.name}.building")
     with full_disk_named(path):
@@ -54,9 +58,25 @@ def build(study: Study, data: Path, path: Path, *, workers: int = 2, progress: P
             _weather(study, data, group, aside, workers, tell)
         shutil.rmtree(aside / "parts", ignore_errors=True)
         group.attrs["complete"] = True
-        zarr.consolidate_metadata(aside)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)  # read by zarr-python
+            zarr.consolidate_metadata(aside)
         aside.rename(path)
     return Cube.open(path, study)
+
+
+def _check_files(cube: Cube, study: Study, data: Path) -> None:
+    """Refuse a cube whose files are others under `data` now, or of other sizes; they may also be gone altogether."""
+    made = {name: size for name, (size, _) in cube.group.attrs["made_of"]["files"].items()}
+    names = {name for pattern in study.patterns for name in glob.glob(pattern, root_dir=data, recursive=True)}
+    here = {name: (data / name).stat().st_size for name in names}
+    if here and here != made:
+        name = min(name for name, _ in here.items() ^ made.items())
+        found = "is new" if name not in made else "is gone" if name not in here else "has another size"
+        raise DataError(
+            f"{cube.path}: was built of other files than lie under {data} now: {name} {found}. "
+            "Remove the cube and the runs made of it, and run again."
+        )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import xarray as xr
 import zarr
 
 from airloom.cube.normalise import Scale, Sums
-from airloom.errors import StudyError
+from airloom.errors import DataError, StudyError
 from airloom.grid import Grid
 from airloom.ledger import Entry, Ledger
 from airloom.stations import Stations
@@ -101,10 +101,19 @@ class Cube:
         return array[:] if array.nbytes < IN_MEMORY else array
 
     def scale(self, group: str, years: Sequence[int]) -> Scale:
-        """Statistics for z-scores, of the training years' weather or of a map's cells."""
+        """Statistics for z-scores, of the training years' weather or of a map's cells.
+
+        Raises:
+            DataError: a variable has no value in all these years.
+        """
         if group == "weather":
             sums = [Sums.from_json(self.group.attrs["years"][str(y)]) for y in years]
-            return sum(sums[1:], sums[0]).scale()
+            total = sum(sums[1:], sums[0])
+            if absent := [n for n, count in zip(self.channels(group), total.n, strict=True) if not count]:
+                raise DataError(
+                    f"weather: {', '.join(absent)} have no value in {list(years)}. Fetch these years, or train on others."
+                )
+            return total.scale()
         return Sums.of(self.group[group][:]).scale()
 
     @cached_property

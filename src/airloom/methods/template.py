@@ -28,9 +28,10 @@ class LinearField(nn.Module):
         super().__init__()
         self.factor = factor
         self.offset = nn.Parameter(torch.tensor(start).expm1().log())  # softplus of it is `start`
-        self.weights = nn.ModuleDict({group: nn.Conv2d(n, 1, 1, bias=False) for group, n in channels.items()})
-        for layer in self.weights.values():
+        layers = {group: nn.Conv2d(n, 1, 1, bias=False) for group, n in channels.items()}
+        for layer in layers.values():
             nn.init.zeros_(layer.weight)
+        self.weights = nn.ModuleDict(layers)
 
     def forward(self, groups: dict[str, Tensor]) -> Tensor:
         """Normalised field on (batch, 1, y, x) from calendar (batch, channel), weather (batch, time, channel, y, x) and

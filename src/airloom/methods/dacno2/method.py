@@ -26,11 +26,18 @@ class DACNO2Method(Method):
             raise StudyError(
                 f"method.preset: dacno2 has no preset {study.method.preset!r}. {nearest(study.method.preset, PRESETS)}"
             )
+        widths = PRESETS[study.method.preset]
+        scales = study.weather_factor.bit_length() if study.weather else len(widths.encoder)
+        if scales > len(widths.encoder):
+            raise StudyError(
+                f"weather.cell: a weather cell holds {study.weather_factor} × {study.weather_factor} grid cells; dacno2 climbs "
+                f"{len(widths.encoder)} scales, so at most {2 ** (len(widths.encoder) - 1)}. Use smaller weather cells."
+            )
         return DACNO2(
             dict(channels),
             levels=1,
-            scales=study.weather_factor.bit_length() if study.weather else len(PRESETS[study.method.preset].encoder),
-            widths=PRESETS[study.method.preset],
+            scales=scales,
+            widths=widths,
             dropout=study.method.dropout,
             start=start,
         )
