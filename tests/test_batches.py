@@ -136,7 +136,7 @@ def test_a_cube_too_large_for_memory_gives_the_same(monkeypatch):
 @pytest.mark.parametrize("tile", [WHOLE, Tile(4, 4, 8), Tile(-4, -4, 24)], ids=["whole", "inner", "around"])
 def test_observed_stands_at_the_stations_cells_in_the_normalisers_unit(tile):
     made, stations, days = reader(memory_cube(observed=observations())), np.array([0, 2, 4]), np.array([1, 4, 25])
-    batch = made.read(days, tile, stations)
+    batch = made.read(days, tile, np.broadcast_to(np.isin(np.arange(6), stations), (40, 6)))
     expected = np.full((3, tile.size, tile.size), np.nan)
     for station in stations:
         row, column = ROWS[station] - tile.row, COLUMNS[station] - tile.column
@@ -151,12 +151,12 @@ def test_observed_stands_at_the_stations_cells_in_the_normalisers_unit(tile):
 
 def test_without_stations_nothing_is_observed():
     assert np.isnan(reader().read(IN_2020, WHOLE).observed.numpy()).all()
-    assert np.isnan(reader().read(IN_2020, WHOLE, np.array([], int)).observed.numpy()).all()
+    assert np.isnan(reader().read(IN_2020, WHOLE, np.zeros((40, 6), bool)).observed.numpy()).all()
 
 
 def test_a_batch_is_the_readers_own():
     made = reader()
-    first = made.read(IN_2020, WHOLE, np.arange(6))
+    first = made.read(IN_2020, WHOLE, np.ones((40, 6), bool))
     kept = {g: x.clone() for g, x in first.inputs.items()}
     for x in first.inputs.values():
         x += 1

@@ -106,9 +106,7 @@ def test_another_study_is_refused(tmp_path):
 def test_a_network_of_another_shape_is_refused(tmp_path):
     network, _ = made(0)
     save_weights(tmp_path / "best.safetensors", network, {"study": "abc"})
-    with pytest.raises(
-        CheckpointError, match=r"best.safetensors: holds a network of another shape: .*\[4, 3\].*\[5, 3\]|\d"
-    ):
+    with pytest.raises(CheckpointError, match=r"best.safetensors: holds a network of another shape: .*size mismatch"):
         load_weights(tmp_path / "best.safetensors", made(0, width=5)[0], belongs_to="abc")
 
 

@@ -2,7 +2,13 @@
 
 import json
 import os
+import pkgutil
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +22,13 @@ from airloom.cube.build import build
 from airloom.cube.normalise import Sums
 from airloom.cube.regrid import Bilinear
 from airloom.cube.store import Cube
+from airloom.cube.weather import decode
 from airloom.errors import DataError, StudyError
+from airloom.files import read_json, write_json
 from airloom.grid import Grid
 from airloom.ledger import Ledger
 from airloom.sources.era5 import ERA5Land
+from airloom.sources.members import members
 from airloom.study import changed
 from tests.small import MISSING_DAY, write_weather
 
@@ -32,8 +41,6 @@ class Broken(Exception):
 
 def breaks(monkeypatch, target: str, at: int, error: BaseException | None = None) -> None:
     """Let the function `target` raise at its call number `at`, counted from 1."""
-    import pkgutil
-
     real, calls = pkgutil.resolve_name(target), []
 
     def broken(*args, **kwargs):
@@ -43,6 +50,14 @@ def breaks(monkeypatch, target: str, at: int, error: BaseException | None = None
         return real(*args, **kwargs)
 
     monkeypatch.setattr(target, broken)
+
+
+def interrupted(monkeypatch, target: str, at: int, *asked) -> None:
+    """A build that breaks off at call number `at` of the function `target`."""
+    with monkeypatch.context() as patch:
+        breaks(patch, target, at)
+        with pytest.raises(Broken):
+            build(*asked, workers=1)
 
 
 def contents(path: Path) -> dict[str, object]:
@@ -99,7 +114,7 @@ def test_a_field_linear_in_degrees_is_reproduced():
 
 
 def test_beyond_the_data_the_edge_holds_and_is_counted():
-    lon, lat = GRID.lonlat()
+    lon = GRID.lonlat()[0]
     middle = float(lon.mean())  # the data end in the middle of the window
     latitude, longitude = np.arange(41.5, 39, -0.1), middle + np.arange(-6, 1) * 0.1
     east = lon > longitude[-1]
@@ -128,8 +143,6 @@ def test_sums_since_midnight_may_be_regridded_before_they_are_undone(small):
     part = source.open(sorted((small.data / "weather").glob("*.nc")), ["tp"])
     bilinear = Bilinear.between(part.latitude.to_numpy(), part.longitude.to_numpy(), GRID)
     after = bilinear.apply(part).tp
-    from airloom.sources.members import members
-
     raw = [source.read(m, ["tp"]) for m in members(sorted((small.data / "weather").glob("*.nc")))]
     before = source.combine([bilinear.apply(p) for p in raw], Ledger()).tp
     # an hour of rain is 1e-4 m: 0.1 kg m⁻² over 3600 s
@@ -201,6 +214,22 @@ def test_workers_change_nothing(small, built, tmp_path):
     assert contents(build(small.study, small.data, tmp_path / "a.zarr", workers=2).path) == contents(built.path)
 
 
+def test_files_that_changed_since_the_cube_was_built_are_noticed(small, copied, tmp_path):
+    path = tmp_path / "a.zarr"
+    build(small.study, copied, path, workers=1)
+    build(small.study, copied, path, workers=1)
+    new = copied / "weather" / "era5land-2023-03.nc"
+    write_weather(new, np.arange("2023-03-01", "2023-03-02", dtype="datetime64[D]"))
+    with pytest.raises(DataError, match=r"weather/era5land-2023-03\.nc is new\. Remove the cube"):
+        build(small.study, copied, path, workers=1)
+    new.unlink()
+    (copied / "observed.csv").write_text("station,time,value\n")
+    with pytest.raises(DataError, match=r"observed\.csv has another size"):
+        build(small.study, copied, path, workers=1)
+    shutil.rmtree(copied)  # a cube outlives its files
+    assert build(small.study, copied, path, workers=1).usable.sum() == 69
+
+
 # A cube in parts --------------------------------------------------------------------------------------------------------
 
 POINTS = {
@@ -220,9 +249,7 @@ POINTS = {
 @pytest.mark.parametrize(("target", "at"), POINTS.values(), ids=POINTS.keys())
 def test_a_build_that_broke_off_goes_on_to_the_same_cube(small, built, tmp_path, monkeypatch, target, at):
     path = tmp_path / "a.zarr"
-    with monkeypatch.context() as patch, pytest.raises(Broken):
-        breaks(patch, target, at)
-        build(small.study, small.data, path, workers=1)
+    interrupted(monkeypatch, target, at, small.study, small.data, path)
     assert not path.exists()
     again = build(small.study, small.data, path, workers=1)
     assert contents(path) == contents(built.path)
@@ -231,9 +258,7 @@ def test_a_build_that_broke_off_goes_on_to_the_same_cube(small, built, tmp_path,
 
 
 def test_finished_work_is_not_done_again(small, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(Broken):
-        breaks(patch, "airloom.cube.build.days_of_year", 2)
-        build(small.study, small.data, tmp_path / "a.zarr", workers=1)
+    interrupted(monkeypatch, "airloom.cube.build.days_of_year", 2, small.study, small.data, tmp_path / "a.zarr")
     with monkeypatch.context() as patch:
         breaks(patch, "airloom.cube.weather.Decode.run", 1)
         breaks(patch, "airloom.cube.build.days_of_year", 2)  # the first year is there: only one is left
@@ -243,9 +268,7 @@ def test_finished_work_is_not_done_again(small, tmp_path, monkeypatch):
 @pytest.mark.parametrize("file", ["observed.csv", "weather/era5land-2022-12.nc"])
 def test_a_file_changed_while_the_build_lay_is_read_anew(small, copied, tmp_path, monkeypatch, file):
     path = tmp_path / "a.zarr"
-    with monkeypatch.context() as patch, pytest.raises(Broken):
-        breaks(patch, "airloom.cube.build.days_of_year", 2)
-        build(small.study, copied, path, workers=1)
+    interrupted(monkeypatch, "airloom.cube.build.days_of_year", 2, small.study, copied, path)
     if file == "observed.csv":
         text = (copied / file).read_text()
         (copied / file).write_text(text.replace("centre,2022-12-01 00:00,", "centre,2022-12-01 00:00,1"))
@@ -265,7 +288,7 @@ def test_a_cube_of_another_study_is_refused(small, built, tmp_path):
 
 
 def test_no_cube_and_half_a_cube(small, built, tmp_path):
-    with pytest.raises(StudyError, match="there is no cube. Run `airloom prepare` first"):
+    with pytest.raises(StudyError, match=r"there is no cube\. Run `airloom prepare` first"):
         Cube.open(tmp_path / "none.zarr", small.study)
     half = Path(shutil.copytree(built.path, tmp_path / "half.zarr"))
     zarr.open_group(half, mode="r+", use_consolidated=False).attrs["complete"] = False
@@ -288,7 +311,7 @@ def test_weather_over_land_only_is_refused(small, copied, tmp_path):
 def test_weather_of_another_region_stops_the_build(small, copied, tmp_path):
     days = np.arange("2022-12-01", "2023-01-01", dtype="datetime64[D]")
     write_weather(copied / "weather" / "era5land-2022-12.nc", days, latitude=np.arange(52.0, 51, -0.2))
-    with pytest.raises(DataError, match="they do not meet. Fetch the weather of the study's region"):
+    with pytest.raises(DataError, match=r"they do not meet\. Fetch the weather of the study's region"):
         build(small.study, copied, tmp_path / "a.zarr", workers=1)
 
 
@@ -309,8 +332,64 @@ def test_a_full_disk_says_so_and_leaves_nothing_that_looks_complete(small, built
     path = tmp_path / "a.zarr"
     with monkeypatch.context() as patch:
         breaks(patch, target, 2, OSError(28, os.strerror(28)))
-        with pytest.raises(DataError, match="the disk is full. Free some space and run the same command again: it goes on"):
+        with pytest.raises(
+            DataError, match=r"the disk is full\. Free some space and run the same command again: it goes on"
+        ):
             build(small.study, small.data, path, workers=1)
     with pytest.raises(StudyError, match="there is no cube"):
         Cube.open(path, small.study)
     assert contents(build(small.study, small.data, path, workers=1).path) == contents(built.path)
+
+
+# Workers ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Suicide:
+    """Something to decode that kills its worker, as the system does when memory runs out."""
+
+    path: Path
+
+    def run(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Sleeper:
+    """Something to decode that tells its worker's process and takes for ever."""
+
+    path: Path
+
+    def run(self) -> None:
+        write_json(self.path.with_suffix(".pid"), os.getpid())
+        time.sleep(600)
+
+
+def test_a_worker_that_is_killed_names_the_remedy(tmp_path):
+    plan = [Suicide(tmp_path / "a"), Suicide(tmp_path / "b")]
+    with pytest.raises(DataError, match="killed, most likely for want of memory; 0 of 2 files are done"):
+        list(decode(plan, 2))
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    code = (
+        "if __name__ == '__main__':\n"
+        "    from pathlib import Path; from tests.test_cube import Sleeper; from airloom.cube.weather import decode\n"
+        f"    list(decode([Sleeper(Path({str(tmp_path)!r}, n)) for n in 'ab'], 2))\n"
+    )
+    (tmp_path / "parent.py").write_text(code)
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], env={**os.environ, "PYTHONPATH": paths})
+    _until(lambda: len(list(tmp_path.glob("[ab].pid"))) == 2)
+    workers = [read_json(p) for p in tmp_path.glob("[ab].pid")]
+    parent.kill()
+    parent.wait()
+    _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+def _until(true, seconds: float = 60) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)

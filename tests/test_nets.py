@@ -74,15 +74,40 @@ def test_inception_reaches_as_far_as_its_kernels():
     assert (footprint(inception_3d(1, 8), 5, 5, 5) == cross).all()
 
 
-def test_one_norm_behind_the_branches_is_one_norm_behind_each():
-    block, x, parts, at = inception_2d(3, 11), torch.randn(4, 3, 8, 8), [], 0
-    for branch in block.branches:
-        y = branch(x)
-        mean, variance = y.mean((0, 2, 3), keepdim=True), y.var((0, 2, 3), correction=0, keepdim=True)
-        parts.append(nn.functional.silu((y - mean) / torch.sqrt(variance + block.norm.eps)))
-        at += y.shape[1]
-    assert at == 11
-    torch.testing.assert_close(block(x), torch.cat(parts, 1), atol=1e-5, rtol=1e-5)
+def plain(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The block by its weights alone: each branch, the last behind a max-pool, with norm and SiLU of its own."""
+    flat = x.dim() == 4
+    convolve = nn.functional.conv2d if flat else nn.functional.conv3d
+    pooled = nn.functional.max_pool2d(x, 3, 1, 1) if flat else nn.functional.max_pool3d(x, (1, 3, 3), 1, (0, 1, 1))
+    branches: dict[str, list[torch.Tensor]] = {}
+    for name, weight in block.branches.named_parameters():
+        branches.setdefault(name.split(".")[0], []).append(weight)
+    found = []
+    for number, weights in enumerate(branches.values()):
+        y = pooled if number == len(branches) - 1 else x
+        for weight in weights:
+            y = convolve(y, weight, padding=tuple(n // 2 for n in weight.shape[2:]))
+        over = tuple(d for d in range(y.dim()) if d != 1)
+        y = (y - y.mean(over, keepdim=True)) / torch.sqrt(y.var(over, correction=0, keepdim=True) + block.norm.eps)
+        found.append(nn.functional.silu(y))
+    return torch.cat(found, 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "cells"),
+    [(inception_2d, (6, 9)), (inception_lstm, (6, 9)), (inception_3d, (5, 6, 9)), (inception_3d, (1, 6, 9))],
+    ids=["2d", "lstm", "3d", "3d of one level"],
+)
+def test_inception_is_the_plain_one(make, cells):
+    block, x = make(3, 11).double(), torch.randn(4, 3, *cells, dtype=torch.double, requires_grad=True)
+    towards = torch.randn(4, 11, *cells, dtype=torch.double)
+    fast, slow = block(x), plain(block, x)
+    torch.testing.assert_close(fast, slow, atol=1e-9, rtol=0)
+    inputs = [x, *block.branches.parameters()]
+    for a, b in zip(
+        torch.autograd.grad((fast * towards).sum(), inputs), torch.autograd.grad((slow * towards).sum(), inputs), strict=True
+    ):
+        torch.testing.assert_close(a, b, atol=1e-9, rtol=0)
 
 
 # ConvLSTM

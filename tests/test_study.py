@@ -45,7 +45,7 @@ BAD = {
         {"weather__variabels": ["t2m"]},
         "weather.variabels: 'variabels' is not a key here. nearest: 'variables'",
     ),
-    "unknown key in a list": ({"phases__1__loss__ssim": 1}, "phases.1.loss.ssim: .* nearest: 'former_ssim'"),
+    "unknown key in a list": ({"phases__1__loss__ssim": 1}, "phases.1.loss.ssim: .* nearest: 'ssim_cell'"),
     "missing part": ({"stations": None}, "stations: missing"),
     "missing key": ({"phases__0__epochs": None}, "phases.0.epochs: missing. Passes over the days"),
     "half a centre": ({"grid__centre": [1.0]}, r"grid.centre.1: missing"),

@@ -67,5 +67,7 @@ def test_from_files_to_scores(study, small, tmp_path):
     assert field.shape[1:] == (32, 32)
     assert np.isfinite(field).all()
     assert (field > 0).all()
-    rows = run.evaluate()["rows"]
-    assert any("template" in str(row) for row in rows)
+    rows = [r for r in run.evaluate()["rows"] if r["model"] == "template" and r["stratum"] == "all"]
+    assert {r["phase"] for r in rows} == {2, 3}
+    # 39 days of 2023, one of them without weather, at two withheld stations
+    assert {r["n"] for r in rows if r["target"] == "withheld"} == {76}

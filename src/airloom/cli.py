@@ -34,7 +34,9 @@ Folder = Annotated[Path | None, Parameter(help="Folder of the run; runs/NAME by 
 Workers = Annotated[int, Parameter(help="Processes that decode files.")]
 Set = Annotated[
     list[str] | None,
-    Parameter(name="--set", help="Change a key of the study, as in --set seed=1 or --set stations.split.seed=2."),
+    Parameter(
+        name="--set", negative="", help="Change a key of the study, as in --set seed=1 or --set stations.split.seed=2."
+    ),
 ]
 
 

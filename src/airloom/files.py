@@ -1,5 +1,6 @@
 """Files that are either whole or absent: write aside, then rename."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from airloom.errors import AirloomError
+
+FULL = 2**16  # bytes; where fewer are free and a library fails to write, the disk is full
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -17,6 +22,9 @@ def whole(path: Path) -> Iterator[Path]:
 
     The temporary name keeps the suffix of `path`, for libraries that choose a format by it. A folder may be written too;
     a folder that stood at `path` is replaced.
+
+    Raises:
+        OSError: with the system's number for a full disk (ENOSPC) also where a library that wrote hides it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
@@ -32,11 +40,20 @@ def whole(path: Path) -> Iterator[Path]:
                 with open(aside, "rb") as handle:
                     os.fsync(handle.fileno())
             os.replace(aside, path)
+    except Exception as error:
+        if isinstance(error, OSError | AirloomError) or not _disk_is_full(error, path.parent):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
     finally:
         if aside.is_dir():
             shutil.rmtree(aside, ignore_errors=True)
         else:
             aside.unlink(missing_ok=True)
+
+
+def _disk_is_full(error: Exception, folder: Path) -> bool:
+    """Whether an error means a full disk: safetensors and polars say so in words, the NetCDF library not at all."""
+    return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free < FULL
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -39,6 +39,8 @@ from airloom.learn.batches import GROUPS, Normaliser, Reader
 from airloom.learn.checkpoint import load_weights
 from airloom.learn.train import PhaseTrainer, Sets
 from airloom.ledger import Ledger
+from airloom.members import side_by_side
+from airloom.methods.base import Ensemble
 from airloom.methods.registry import method
 from airloom.stations import split
 from airloom.study import Phase, Study
@@ -105,41 +107,49 @@ class Run:
         return self.cube
 
     def train(self) -> dict[int, list[dict[str, float]]]:
-        """Cube to weights, phase by phase; returns each phase's log."""
-        logs: dict[int, list[dict[str, float]]] = {}
+        """Cube to weights, each member phase by phase; returns each phase's epochs, the mean of the members."""
         self._test_days()  # nothing to verify is told before days of training, not after
-        network, former = self._network(), None
+        assert self._normaliser  # written once, before members read it
+        members = range(self.study.members)
+        at_once = min(self.workers, len(members))
+        with self._timed("train"):
+            if at_once > 1:
+                side_by_side(self.study, self.data, self.folder, members, at_once=at_once, progress=self.progress)
+            else:
+                for member in members:
+                    self.train_member(member)
+        return {p.number: self._epochs(p) for p in self.study.phases}
+
+    def train_member(self, member: int) -> None:
+        """Train one member through all phases."""
+        network, former = self._network(member), None
         for phase in self.study.phases:
             if phase.start_from == "scratch":
-                network, former = self._network(), None
-            folder = self._phase_folder(phase)
-            with self._timed(f"train phase {phase.number}"):
-                self._set_trained(network, phase)
-                trainer = PhaseTrainer(
-                    phase,
-                    network,
-                    former,
-                    self._reader,
-                    self._tiles,
-                    self._sets(phase),
-                    study=self.fingerprint,
-                    seed=self.study.seed,
-                    folder=folder,
-                )
-                trainer.run(self.progress)
-            logs[phase.number] = trainer.log.epochs
+                network, former = self._network(member), None
+            self._set_trained(network, phase)
+            trainer = PhaseTrainer(
+                phase,
+                network,
+                former,
+                self._reader,
+                self._tiles,
+                self._sets(phase),
+                study=self.fingerprint,
+                seed=self._seed(member),
+                folder=self._phase_folder(phase, member),
+                name=f"phase {phase.number}" + (f" of member {member + 1}" if self.study.members > 1 else ""),
+            )
+            trainer.run(self.progress)
             former = copy.deepcopy(network).eval()
-        return logs
 
     def predict(self) -> Path:
         """Weights to fields: one Zarr store a phase, and NetCDF of the last phase; returns the NetCDF's path.
 
         Fields of weights that training has changed since are made anew.
         """
-        days = self._test_days()
+        days = np.flatnonzero(self._test_days())
         for phase in self.study.phases:
-            network, path = self._network(), self._field_path(phase)
-            load_weights(self._weights(phase), network, belongs_to=self.fingerprint)
+            network, path = self._ensemble(phase), self._field_path(phase)
             attributes = self._field_attributes(phase)
             if path.exists() and read(path).attrs.get("weights") != attributes["weights"]:
                 shutil.rmtree(path)
@@ -173,7 +183,7 @@ class Run:
                     factor=self.study.weather_factor,
                     train_years=self._train_years,
                     adapt_years=self._adapt_years,
-                    test=np.isin(np.arange(len(self.cube.days)), self._test_days()),
+                    test=self._test_days(),
                     seed=self.study.seed,
                 ),
                 table,
@@ -206,11 +216,7 @@ class Run:
                 stations=self._stations,
                 ledger=self.ledger,
                 facts=self.facts(),
-                training=[
-                    {"phase": p.number, "epoch": e["epoch"], "train": e["train"], "validation": e["validation"]}
-                    for p in self.study.phases
-                    for e in read_json(self._phase_folder(p) / "log.json")
-                ],
+                training=[{"phase": p.number, **epoch} for p in self.study.phases for epoch in self._epochs(p)],
             )
             self.ledger.write(self.folder / "ledger.json")
         return path
@@ -232,14 +238,14 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """Timings, versions and sizes, for the report."""
         timings = read_json(self.folder / "timings.json") if (self.folder / "timings.json").is_file() else {}
-        network = self._network()
+        network = self._network(0)
         return {
             "airloom": airloom.__version__,
             "torch": torch.__version__,
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
             "python": platform.python_version(),
             **{p: version(p) for p in ("numpy", "xarray", "zarr")},
-            "network": f"{sum(p.numel() for p in network.parameters()):,} weights",
+            "network": f"{sum(p.numel() for p in network.parameters()):,} weights, {self.study.members} members",
             "cube": f"{len(self.cube.days)} days, {int(self.cube.usable.sum())} with all inputs",
             **{f"time: {k}": f"{v:.0f} s" for k, v in timings.items()},
         }
@@ -282,48 +288,65 @@ class Run:
         part = self.study.tiles
         return tiles(self.study.target_grid.shape, part.size, part.stride, self.study.weather_factor)
 
-    def _network(self) -> nn.Module:
-        """The study's network with the random weights of its seed."""
-        torch.manual_seed(self.study.seed)
+    def _seed(self, member: int) -> int:
+        """The seed of a member; that of the first is the study's."""
+        return self.study.seed + 1000 * member
+
+    def _network(self, member: int) -> nn.Module:
+        """A member's network with the random weights of its seed."""
+        torch.manual_seed(self._seed(member))
         channels = {g: len(self.cube.channels(g)) for g in GROUPS if self.cube.channels(g)}
         return method(self.study.method.name).network(self.study, channels, self._normaliser.start)
 
+    def _ensemble(self, phase: Phase) -> Ensemble:
+        """The members' networks with the best weights of a phase."""
+        networks = []
+        for member in range(self.study.members):
+            networks.append(self._network(member))
+            load_weights(self._weights(phase, member), networks[-1], belongs_to=self.fingerprint)
+        return Ensemble(networks)
+
+    def _epochs(self, phase: Phase) -> list[dict[str, float]]:
+        """Train and validation loss of each epoch of a phase, the mean of the members that came so far."""
+        logs = [read_json(self._phase_folder(phase, m) / "log.json") for m in range(self.study.members)]
+        found = []
+        for number in range(1, max(map(len, logs)) + 1):
+            there = [log[number - 1] for log in logs if len(log) >= number]
+            found.append({"epoch": number, **{k: float(np.mean([e[k] for e in there])) for k in ("train", "validation")}})
+        return found
+
     def _set_trained(self, network: nn.Module, phase: Phase) -> None:
-        """Freeze all but what the phase trains."""
+        """Freeze all but what the phase trains, and set its dropout."""
         network.requires_grad_(phase.train == "all")
         if phase.train == "decoder":
             for part in method(self.study.method.name).decoder(network):
                 part.requires_grad_(True)
+        for part in network.modules():
+            if isinstance(part, nn.Dropout2d | nn.Dropout3d):
+                part.p = phase.dropout
 
     def _sets(self, phase: Phase) -> Sets:
-        """Days and stations of a phase; withheld stations are not among them."""
-        days, stations = self._days(phase.years, f"phase {phase.number}"), np.flatnonzero(~self._withheld)
-        sets = Sets.of(phase, days, stations, self.study.seed)
-        if not len(sets.train_days) or not len(sets.train_stations):
-            raise StudyError(
-                f"phase {phase.number}: of {len(days)} days and {len(stations)} training stations, validation by "
-                f"{phase.validation.by} leaves none to train on. Use more years, or set phases.validation."
-            )
-        return sets
+        """Values that a phase sees; those of withheld stations are not among them."""
+        return Sets.of(phase, self._days(phase.years, f"phase {phase.number}"), ~self._withheld, self.study.seed)
 
     def _days(self, years: Sequence[int], what: str) -> np.ndarray:
-        """Days of some years that have all inputs, as indices."""
-        days = np.flatnonzero(self.cube.usable & np.isin(self.cube.years, years))
-        if not len(days):
+        """Days of some years that have all inputs, bool on (time,)."""
+        days = self.cube.usable & np.isin(self.cube.years, years)
+        if not days.any():
             raise StudyError(
                 f"{what}: no day of {list(years)} has all inputs. Fetch the weather of these years, or use others."
             )
         return days
 
     def _test_days(self) -> np.ndarray:
-        """Days that are predicted and scored, as indices."""
+        """Days that are predicted and scored, bool on (time,)."""
         return self._days(self.study.verification.years, "verification")
 
-    def _phase_folder(self, phase: Phase) -> Path:
-        return self.folder / f"phase-{phase.number}"
+    def _phase_folder(self, phase: Phase, member: int) -> Path:
+        return self.folder / f"phase-{phase.number}" / f"member-{member + 1}"
 
-    def _weights(self, phase: Phase) -> Path:
-        return self._phase_folder(phase) / "best.safetensors"
+    def _weights(self, phase: Phase, member: int) -> Path:
+        return self._phase_folder(phase, member) / "best.safetensors"
 
     def _field_path(self, phase: Phase) -> Path:
         return self.folder / "fields" / f"phase-{phase.number}.zarr"
@@ -334,7 +357,7 @@ class Run:
         Raises:
             StudyError: days are still to be predicted.
         """
-        path, days = self._field_path(phase), len(self._test_days())
+        path, days = self._field_path(phase), int(self._test_days().sum())
         field = read(path) if path.exists() else None
         there = field.sizes["time"] if field is not None else 0
         if field is None or there < days:
@@ -347,7 +370,7 @@ class Run:
             "source": f"airloom {airloom.__version__}, {method(self.study.method.name).title}",
             "references": "DACNO2: Sun et al., a multi-constraint deep learning framework for 3D NO2 fields",
             "institution": "not stated",
-            "weights": sha256(self._weights(phase))[:16],
+            "weights": fingerprint([sha256(self._weights(phase, m)) for m in range(self.study.members)]),
         }
 
     @contextmanager

@@ -150,15 +150,15 @@ class MethodPart(Part):
 
     name: str = Field("dacno2", description="A method of the registry.")
     preset: str = Field("small", description="Widths: small or base.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Share of features dropped while training.")
 
 
 class Validation(Part):
     """What chooses the checkpoint; always a part of the training stations' data."""
 
-    by: Literal["days", "stations"] = Field(
+    by: Literal["days", "stations", "values"] = Field(
         "days",
-        description="days: a random share of days, all stations; stations: a share of the training stations, all days.",
+        description="days: a random share of days, all stations; stations: a share of the training stations, all days; "
+        "values: a share of single values, so that every day and every station is seen, as an adaptive phase needs.",
     )
     fraction: float = Field(0.2, gt=0, lt=1, description="That share.")
 
@@ -196,6 +196,7 @@ class Phase(Part):
     loss: Loss = Field(Loss(), description="Terms of the loss.")
     learning_rate: float = Field(1e-3, gt=0, description="AdamW's rate at its highest.")
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's decay.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share of features dropped while training.")
     epochs: int = Field(gt=0, description="Passes over the days, at most.")
     patience: int = Field(10, gt=0, description="Epochs without a better validation after which the phase ends.")
     batch: int = Field(16, gt=0, description="Samples a step.")
@@ -232,6 +233,7 @@ class Study(Part):
     method: MethodPart = Field(MethodPart(), description="The network.")
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     verification: Verification
+    members: int = Field(1, ge=1, description="Networks trained from different seeds; the field is their mean.")
     seed: int = Field(0, description="Seed of weights, order and dropout.")
 
     @cached_property
@@ -252,6 +254,8 @@ class Study(Part):
             raise ValueError(str(error)) from error
         if self.weather is None and not self.emissions and not self.geography:
             raise ValueError("weather, emissions and geography are all absent; the network needs at least one of them")
+        if self.weather is None and not self.calendar and not self.season:
+            raise ValueError("weather, calendar and season are all absent; every day would be the same")
         factor = self.weather.cell / self.grid.cell if self.weather else 1.0
         if factor < 1 or factor != 2 ** round(float(factor)).bit_length() / 2:
             raise ValueError(

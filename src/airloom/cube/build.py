@@ -1,5 +1,6 @@
 """Build a study's cube: in parts, restartable, each part whole or absent."""
 
+import errno
 import glob
 import json
 import platform
@@ -85,7 +86,7 @@ def full_disk_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno != 28:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DataError(f"{path}: the disk is full. Free some space and run the same command again: it goes on.") from error
 
@@ -212,6 +213,9 @@ def _weather(study: Study, data: Path, group: zarr.Group, aside: Path, workers: 
     for done in decode(plan, workers):
         tell("decode weather files", done, len(plan))
     parts = read_parts(plan)
+    if not any(part.data_vars for part in parts):
+        asked = ", ".join(study.weather.variables)
+        raise DataError(f"weather.files: none of {len(plan)} files, {plan[0].member.label} the first, holds any of {asked}.")
     days = group["time"][:].astype("datetime64[D]")
     years = np.unique(days.astype("datetime64[Y]"))
     outside = max((int(p.attrs["outside"]) for p in parts), default=0)

@@ -1,9 +1,12 @@
 """Weather files to whole days on the weather grid: decoded once each, file by file, then joined year by year."""
 
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +58,11 @@ class Decode:
 
 
 def decode(plan: Sequence[Decode], workers: int) -> Iterator[int]:
-    """Decode what is not yet there; yields how many files are done, each time one more is."""
+    """Decode what is not yet there; yields how many files are done, each time one more is.
+
+    Raises:
+        DataError: as the source's `read` and `Bilinear.between`, or a worker was killed.
+    """
     todo = [d for d in plan if not d.path.is_file()]
     done = len(plan) - len(todo)
     yield done
@@ -65,15 +72,32 @@ def decode(plan: Sequence[Decode], workers: int) -> Iterator[int]:
             done += 1
             yield done
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         futures = [pool.submit(one.run) for one in todo]
         try:
             for future in as_completed(futures):
                 future.result()
                 done += 1
                 yield done
+        except BrokenProcessPool as error:
+            raise DataError(
+                f"a process that decodes weather files was killed, most likely for want of memory; {done} of {len(plan)} files "
+                "are done. Run the same command with fewer --workers: it goes on."
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when its parent is killed; else it would wait for more work for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def read_parts(plan: Sequence[Decode]) -> list[xr.Dataset]:

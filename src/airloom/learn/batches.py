@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -76,8 +77,10 @@ class Reader:
     normaliser: Normaliser
     factor: int
 
-    def read(self, days: np.ndarray, tile: Tile, stations: np.ndarray | None = None) -> Batch:
-        """One batch: `days` (indices, ascending or not) of a tile; values of the `stations` (indices) as targets."""
+    def read(self, days: np.ndarray, tile: Tile, seen: np.ndarray | None = None) -> Batch:
+        """One batch: `days` (indices, ascending or not) of a tile; as targets the values that `seen`, bool on
+        (time, station), shows.
+        """
         inputs = {}
         for group in GROUPS:
             if not self.cube.channels(group):
@@ -86,7 +89,7 @@ class Reader:
             if group != CALENDAR:
                 values = self.normaliser.scales[group].apply(values, axis=-3)
             inputs[group] = torch.from_numpy(np.ascontiguousarray(values, np.float32))
-        return Batch(inputs, torch.from_numpy(self._observed(days, tile, stations)), days, tile)
+        return Batch(inputs, torch.from_numpy(self._observed(days, tile, seen)), days, tile)
 
     def _cells(self, group: str, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of a group's cells under a tile; beyond the grid its edge goes on."""
@@ -97,17 +100,22 @@ class Reader:
         )
         return rows, columns
 
-    def _observed(self, days: np.ndarray, tile: Tile, stations: np.ndarray | None) -> np.ndarray:
+    def _observed(self, days: np.ndarray, tile: Tile, seen: np.ndarray | None) -> np.ndarray:
         """Targets on (batch, y, x)."""
         target = np.full((len(days), tile.size, tile.size), np.nan, np.float32)
-        if stations is None:
+        if seen is None:
             return target
         table = self.cube.stations.table
-        row, column = table["row"].to_numpy()[stations] - tile.row, table["column"].to_numpy()[stations] - tile.column
-        inside = (row >= 0) & (row < tile.size) & (column >= 0) & (column < tile.size)
-        daily = self.cube.stations.daily.to_numpy()[np.ix_(days, stations[inside])]
-        target[:, row[inside], column[inside]] = daily / self.normaliser.unit
+        row, column = table["row"].to_numpy() - tile.row, table["column"].to_numpy() - tile.column
+        inside = np.flatnonzero((row >= 0) & (row < tile.size) & (column >= 0) & (column < tile.size))
+        at = np.ix_(days, inside)
+        target[:, row[inside], column[inside]] = np.where(seen[at], self._daily[at] / self.normaliser.unit, np.nan)
         return target
+
+    @cached_property
+    def _daily(self) -> np.ndarray:
+        """Observed values on (time, station)."""
+        return self.cube.stations.daily.to_numpy()
 
 
 def order(days: np.ndarray, tiles: Sequence[Tile], size: int, seed: Sequence[int]) -> Iterator[tuple[np.ndarray, Tile]]:

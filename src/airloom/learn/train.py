@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from airloom.errors import DataError
+from airloom.errors import DataError, StudyError
 from airloom.files import write_json
 from airloom.grid import Tile
 from airloom.learn.batches import Batch, Reader, order
@@ -17,7 +18,7 @@ from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
 from airloom.learn.losses import station_mse, structural_dissimilarity
 from airloom.learn.stop import Stopped, stop_asked
-from airloom.study import Loss, Phase
+from airloom.study import Phase
 
 Progress = Callable[[str, int, int], None]
 WARM_UP = 0.1  # share of the steps over which the learning rate rises
@@ -27,27 +28,44 @@ CHECK = 32  # days a batch where nothing is trained
 
 @dataclass(frozen=True)
 class Sets:
-    """Who a phase sees: indices of days and of stations, for training and for validation."""
+    """Which values a phase sees: bool on (time, station), for training and for validation; none is in both."""
 
-    train_days: np.ndarray
-    train_stations: np.ndarray
-    check_days: np.ndarray
-    check_stations: np.ndarray
+    train: np.ndarray
+    check: np.ndarray
 
     @classmethod
     def of(cls, phase: Phase, days: np.ndarray, stations: np.ndarray, seed: int) -> "Sets":
-        """Split training `days` and training `stations` (indices) as the phase's validation says, by `seed`.
+        """Split the values of `days` and `stations`, each bool, as the phase's validation says, by `seed`.
 
         Withheld stations must not be among `stations`.
+
+        Raises:
+            StudyError: the split would leave nothing to train on or nothing to validate on.
         """
         draw = np.random.default_rng([seed, phase.number])
-        by = phase.validation.by
-        pool = days if by == "days" else stations
-        taken = np.sort(draw.permutation(pool)[: max(1, round(phase.validation.fraction * len(pool)))])
-        left = np.setdiff1d(pool, taken)
-        if by == "days":
-            return cls(left, stations, taken, stations)
-        return cls(days, left, days, taken)
+        pool = np.outer(days, stations)
+        fraction = phase.validation.fraction
+        if phase.validation.by == "values":
+            chosen = np.asarray(draw.random(pool.shape) < fraction)
+        elif phase.validation.by == "days":
+            chosen = _share(days, fraction, draw)[:, None]
+        else:
+            chosen = _share(stations, fraction, draw)[None, :]
+        train, check = pool & np.logical_not(chosen), pool & chosen
+        if not train.any() or not check.any():
+            raise StudyError(
+                f"phase {phase.number}: {phase.validation.fraction:.0%} of {int(days.sum())} days and {int(stations.sum())} "
+                f"training stations, by {phase.validation.by}, leaves nothing to train on, or nothing to validate on. Choose "
+                "another share in phases.validation."
+            )
+        return cls(train, check)
+
+
+def _share(pool: np.ndarray, fraction: float, draw: np.random.Generator) -> np.ndarray:
+    """At least one member of `pool`, bool, drawn at random."""
+    members = np.flatnonzero(pool)
+    taken = draw.permutation(members)[: max(1, round(fraction * len(members)))]
+    return np.isin(np.arange(len(pool)), taken)
 
 
 @dataclass
@@ -69,10 +87,11 @@ class PhaseTrainer:
         former: the model that the phase started from, for the term that stays near it; None where there is none.
         reader: reads batches.
         tiles: windows of the grid.
-        sets: days and stations.
+        sets: values to train on and to validate on.
         study: fingerprint that checkpoints carry.
         seed: of the order and of dropout.
         folder: where the phase lives.
+        name: how messages call it.
     """
 
     def __init__(
@@ -87,13 +106,15 @@ class PhaseTrainer:
         study: str,
         seed: int,
         folder: Path,
+        name: str,
     ) -> None:
         self.phase, self.network, self.former, self.reader = phase, network, former, reader
-        self.tiles, self.sets, self.study, self.seed, self.folder = tiles, sets, study, seed, folder
+        self.tiles, self.sets, self.study, self.seed, self.folder, self.name = tiles, sets, study, seed, folder, name
         trained = [p for p in network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(trained, lr=phase.learning_rate, weight_decay=phase.weight_decay)
         self.steps = sum(1 for _ in self._order(0)) * phase.epochs
         self.log = Log()
+        self.former_field: dict[tuple[int, Tile], Tensor] = {}
 
     @property
     def state(self) -> Path:
@@ -117,12 +138,16 @@ class PhaseTrainer:
         if self.state.is_file():
             facts = load_state(self.state, self.network, self.optimiser, belongs_to=self.study)
             self.log = Log(**facts["log"])
+        if self.phase.loss.former_ssim and self.former is not None and not self._over():
+            self._predict_former(self.former, progress)
         board = Board(self.folder / "board", self.log.epoch)
-        with stop_asked() as asked:
-            while not self._over():
-                self._epoch(progress, asked)
-                board.epoch(self.log.epoch, self.log.epochs[-1])
-        board.close()
+        try:
+            with stop_asked() as asked:
+                while not self._over():
+                    self._epoch(progress, asked)
+                    board.epoch(self.log.epoch, self.log.epochs[-1])
+        finally:
+            board.close()
         load_weights(self.best, self.network, belongs_to=self.study)
         return self.log
 
@@ -132,23 +157,25 @@ class PhaseTrainer:
 
     def _order(self, epoch: int) -> Iterator[tuple[np.ndarray, Tile]]:
         seed = [self.seed, self.phase.number, epoch]
-        return order(self.sets.train_days, self.tiles, self.phase.batch, seed)
+        return order(np.flatnonzero(self.sets.train.any(1)), self.tiles, self.phase.batch, seed)
 
     def _epoch(self, progress: Progress, asked: Callable[[], bool]) -> None:
         """One pass over the days, validation, and a checkpoint."""
         started, losses = time.perf_counter(), []
-        self.network.train()
+        _to_training(self.network)
         batches = list(self._order(self.log.epoch))
         for i, (days, tile) in enumerate(batches):
             if asked():
-                raise Stopped(f"phase {self.phase.number}: stopped in epoch {self.log.epoch + 1}; the same command goes on.")
-            if i % self.phase.accumulate == 0:
+                raise Stopped(f"{self.name}: stopped in epoch {self.log.epoch + 1}; the same command goes on.")
+            first = i - i % self.phase.accumulate  # of the micro-batches that make one step; the last step may have fewer
+            together = min(self.phase.accumulate, len(batches) - first)
+            if i == first:
                 self.optimiser.zero_grad(set_to_none=True)
-            loss = self._loss(self.reader.read(days, tile, self.sets.train_stations))
+            loss = self._loss(self.reader.read(days, tile, self.sets.train))
             self._check_finite(loss, days, tile)
-            (loss / self.phase.accumulate).backward()
+            (loss / together).backward()
             losses.append(float(loss.detach()))
-            if (i + 1) % self.phase.accumulate == 0 or i + 1 == len(batches):
+            if i + 1 == first + together:
                 self._step(self.log.epoch * len(batches) + i)
             progress(self._words(), self.log.epoch * len(batches) + i + 1, self.steps)
         found = self.validate()
@@ -164,13 +191,13 @@ class PhaseTrainer:
         if found < self.log.best:
             self.log.best, self.log.best_epoch = found, self.log.epoch
             save_weights(self.best, self.network, {"study": self.study, "phase": self.phase.number, "epoch": self.log.epoch})
-        save_state(self.state, self.network, self.optimiser, {"study": self.study, "log": asdict(self.log)})
         write_json(self.folder / "log.json", self.log.epochs)
+        save_state(self.state, self.network, self.optimiser, {"study": self.study, "log": asdict(self.log)})
 
     def _words(self) -> str:
         """What the progress bar says."""
         best = f", best {self.log.best:.3f} in epoch {self.log.best_epoch}" if self.log.epochs else ""
-        return f"train phase {self.phase.number}, epoch {self.log.epoch + 1}{best}"
+        return f"train {self.name}, epoch {self.log.epoch + 1}{best}"
 
     def _step(self, step: int) -> None:
         """Change the weights; the rate rises linearly, then falls as a cosine to a hundredth."""
@@ -185,24 +212,49 @@ class PhaseTrainer:
     def _loss(self, batch: Batch) -> Tensor:
         """The phase's loss of a batch, training or not."""
         predicted = self.network(batch.inputs)
-        return combined(self.phase.loss, predicted, batch, self.former, self.reader)
+        weights = self.phase.loss
+        loss = weights.station_mse * station_mse(predicted[:, 0], batch.observed)  # stations see the lowest level
+        if weights.former_ssim and self.former is not None:
+            before = torch.stack([self.former_field[day, batch.tile] for day in batch.days.tolist()])
+            now = self._coarse(predicted)
+            loss = loss + weights.former_ssim * structural_dissimilarity(now, before, window=weights.ssim_window)
+        return loss
+
+    def _coarse(self, field: Tensor) -> Tensor:
+        """A field on the cells on which it is compared with the former model's."""
+        return functional.avg_pool2d(field, max(1, round(self.phase.loss.ssim_cell / self.reader.cube.grid.cell)))
+
+    def _predict_former(self, former: nn.Module, progress: Progress) -> None:
+        """The former model's field of every day of the phase, once; in a fixed order, so that a resumed run has the same."""
+        days = np.flatnonzero((self.sets.train | self.sets.check).any(1))
+        former.eval()
+        with torch.no_grad():
+            for tile in self.tiles:
+                for start in range(0, len(days), CHECK):
+                    block = days[start : start + CHECK]
+                    field = self._coarse(former(self.reader.read(block, tile).inputs))
+                    self.former_field.update({(day, tile): one for day, one in zip(block.tolist(), field, strict=True)})
+                    progress(f"former model of {self.name}", start + len(block), len(days))
 
     def validate(self) -> float:
-        """The phase's loss on the validation days and stations, each batch weighted by its values."""
+        """The phase's loss on the validation values, each batch weighted by how many it holds."""
         self.network.eval()
+        days = np.flatnonzero(self.sets.check.any(1))
         total = weight = 0.0
         with torch.no_grad():
             for tile in self.tiles:
-                for start in range(0, len(self.sets.check_days), CHECK):
-                    batch = self.reader.read(self.sets.check_days[start : start + CHECK], tile, self.sets.check_stations)
+                for start in range(0, len(days), CHECK):
+                    batch = self.reader.read(days[start : start + CHECK], tile, self.sets.check)
                     values = float(torch.isfinite(batch.observed).sum())
                     if values:
-                        total += values * float(self._loss(batch))
+                        loss = self._loss(batch)
+                        self._check_finite(loss, batch.days, tile)
+                        total += values * float(loss)
                         weight += values
         if weight == 0:
             raise DataError(
-                f"phase {self.phase.number}: no validation station has a value on the {len(self.sets.check_days)} validation "
-                "days. Use more years, or another share in phases.validation."
+                f"{self.name}: no station has a value on the {len(days)} validation days. "
+                "Use more years, or another share in phases.validation."
             )
         return total / weight
 
@@ -210,18 +262,15 @@ class PhaseTrainer:
         if not torch.isfinite(loss):
             named = ", ".join(str(d) for d in self.reader.cube.days[days])
             raise DataError(
-                f"phase {self.phase.number}, epoch {self.log.epoch + 1}: the loss is not finite. Days {named}, tile at row "
+                f"{self.name}, epoch {self.log.epoch + 1}: the loss is not finite. Days {named}, tile at row "
                 f"{tile.row}, column {tile.column}. Lower the learning rate, or look at these days' inputs."
             )
 
 
-def combined(weights: Loss, predicted: Tensor, batch: Batch, former: nn.Module | None, reader: Reader) -> Tensor:
-    """The weighted sum of a loss's terms; `predicted` on (batch, level, y, x), stations see the lowest level."""
-    loss = weights.station_mse * station_mse(predicted[:, 0], batch.observed)
-    if weights.former_ssim and former is not None:
-        with torch.no_grad():
-            before = former(batch.inputs)
-        factor = max(1, round(weights.ssim_cell / reader.cube.grid.cell))
-        a, b = (nn.functional.avg_pool2d(f, factor) for f in (predicted, before))
-        loss = loss + weights.former_ssim * structural_dissimilarity(a, b, window=weights.ssim_window)
-    return loss
+def _to_training(network: nn.Module) -> None:
+    """Training mode, but for parts that are frozen: their batch norm and dropout stay as they are when predicting."""
+    network.train()
+    for part in network.modules():
+        weights = list(part.parameters())
+        if weights and not any(w.requires_grad for w in weights):
+            part.eval()

@@ -1,7 +1,7 @@
 """What a method is: a network for a study's inputs, and which of its parts a phase may train."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -37,6 +37,18 @@ class Method(ABC):
     @abstractmethod
     def decoder(self, network: nn.Module) -> list[nn.Module]:
         """The parts that a phase with `train: decoder` changes."""
+
+
+class Ensemble(nn.Module):
+    """The mean of several networks' fields."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """The field on (batch, level, y, x)."""
+        return torch.stack([network(inputs) for network in self.networks]).mean(0)
 
 
 def predict(network: nn.Module, inputs: dict[str, Tensor]) -> Tensor:

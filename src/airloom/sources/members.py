@@ -1,6 +1,7 @@
 """Files as the stores deliver them: plain, or several in a zip archive."""
 
 import glob
+import os
 import tempfile
 import zipfile
 import zlib
@@ -49,7 +50,7 @@ class Member:
                     return file.read(count)
             with zipfile.ZipFile(self.path) as archive, archive.open(self.inner) as file:
                 return file.read(count)
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError) as error:
             raise DataError(f"{self.label} cannot be read: {error}. Fetch it again.") from error
 
     @contextmanager
@@ -94,14 +95,16 @@ def matching(root: Path, patterns: Sequence[str], where: str) -> list[Path]:
     """Files under `root` that match glob `patterns`, sorted, each once.
 
     Raises:
-        DataError: a pattern matches nothing; `where` names the part of the study that asks for it.
+        DataError: a pattern matches nothing, or a file may not be read; `where` names the part of the study that asks.
     """
     found: set[Path] = set()
     for pattern in patterns:
-        here = [Path(p) for p in glob.glob(pattern, root_dir=root, recursive=True)]
+        here = [root / p for p in glob.glob(pattern, root_dir=root, recursive=True) if (root / p).is_file()]
         if not here:
             raise DataError(
                 f"{where}: no file matches {pattern!r} under {root}. Put the files there, or set AIRLOOM_DATA to their folder."
             )
-        found.update(root / p for p in here)
+        if closed := [p for p in here if not os.access(p, os.R_OK)]:
+            raise DataError(f"{where}: {closed[0]} may not be read. Ask its owner, or: chmod u+r {closed[0].name}")
+        found.update(here)
     return sorted(found)

@@ -38,7 +38,6 @@ class DACNO2Method(Method):
             levels=1,
             scales=scales,
             widths=widths,
-            dropout=study.method.dropout,
             start=start,
         )
 

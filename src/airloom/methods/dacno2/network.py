@@ -39,7 +39,7 @@ class DACNO2(nn.Module):
     """
 
     def __init__(
-        self, channels: dict[str, int], *, levels: int, scales: int, widths: Widths, dropout: float, start: float = 1.0
+        self, channels: dict[str, int], *, levels: int, scales: int, widths: Widths, dropout: float = 0.0, start: float = 1.0
     ) -> None:
         super().__init__()
         encoder, decoder = list(widths.encoder[-scales:]), list(widths.decoder[-scales:])

@@ -1,0 +1,95 @@
+"""Networks of one run, trained side by side in processes of their own."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+from pathlib import Path
+from queue import Empty
+
+from airloom.errors import AirloomError
+from airloom.learn.stop import Stopped, stop_asked
+from airloom.study import Study
+
+Progress = Callable[[str, int, int], None]
+STOPPED = 130  # exit status of a member that was stopped and saved
+
+
+def side_by_side(
+    study: Study, data: Path, folder: Path, members: Sequence[int], *, at_once: int, progress: Progress
+) -> None:
+    """Train members `at_once` at a time, each with its share of the cores.
+
+    Raises:
+        Stopped: SIGTERM or SIGINT came; every member has saved its last whole epoch.
+        AirloomError: a member failed; its message is passed on, and the others are stopped and saved.
+    """
+    context = get_context("spawn")
+    told: Queue = context.Queue()
+    threads = max(1, (os.cpu_count() or 1) // at_once)
+    waiting, failed = list(members), ""
+    working: list[BaseProcess] = []
+    with stop_asked() as asked:
+        while waiting or working:
+            while waiting and len(working) < at_once and not asked() and not failed:
+                working.append(context.Process(target=_member, args=(study, data, folder, waiting.pop(0), threads, told)))
+                working[-1].start()
+            failed = failed or _listen(told, progress)
+            if asked() or failed:
+                _stop(working)
+                waiting = []
+            lost = [p for p in working if p.exitcode not in (None, 0, STOPPED)]
+            working = [p for p in working if p.exitcode is None]
+            if lost and not failed:
+                failed = (
+                    _listen(told, progress) or f"a member ended with status {lost[0].exitcode}; the same command goes on."
+                )
+        if failed:
+            raise AirloomError(failed)
+        if asked():
+            raise Stopped("training: stopped; the same command goes on.")
+
+
+def _listen(told: Queue, progress: Progress) -> str:
+    """Pass on what members tell, for about a second; returns the message of one that failed."""
+    try:
+        while True:
+            what, done, total = told.get(timeout=0.5)
+            if total == 0:
+                return what
+            progress(what, done, total)
+    except Empty:
+        return ""
+
+
+def _stop(working: Sequence[BaseProcess]) -> None:
+    """Ask members to save and stop."""
+    for process in working:
+        if process.is_alive() and process.pid:
+            os.kill(process.pid, signal.SIGTERM)
+
+
+def _member(study: Study, data: Path, folder: Path, member: int, threads: int, told: Queue) -> None:
+    """Train one member in this process."""
+    import torch
+
+    from airloom.run import Run
+
+    torch.set_num_threads(threads)
+    parent = os.getppid()
+
+    def tell(what: str, done: int, total: int) -> None:
+        if os.getppid() != parent:  # killed: a new run may train this member already
+            os._exit(1)
+        told.put((what, done, total))
+
+    try:
+        Run(study, data, folder, progress=tell).train_member(member)
+    except Stopped:
+        sys.exit(STOPPED)
+    except AirloomError as error:
+        told.put((str(error), 0, 0))
+        sys.exit(1)

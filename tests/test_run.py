@@ -1,0 +1,347 @@
+"""From files to a report on the small study, through `Run` and through the command line."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.numpy import load_file
+
+from airloom import cli
+from airloom.errors import CheckpointError, StudyError
+from airloom.infer.fields import read, written
+from airloom.run import Run
+from airloom.study import changed
+
+pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+STAGES = ("prepare", "train", "predict", "evaluate", "report")
+CLOCKED = ("timings.json", "report.html", "log.json", "state.safetensors", "board")  # they hold durations
+DATED = ("small.nc", "zarr.json")  # they hold the time of day when a field was made
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Hashes of all files below a folder."""
+    every = (p for p in sorted(folder.rglob("*")) if p.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in every}
+
+
+def lasting(folder: Path, *, without: tuple[str, ...] = CLOCKED) -> dict[str, str]:
+    """The same, without files that change from run to run though all that counts in them is equal."""
+    return {name: digest for name, digest in files(folder).items() if not set(Path(name).parts) & set(without)}
+
+
+@pytest.fixture
+def copy(finished, small, tmp_path) -> Run:
+    """The finished run and its cube, to be changed."""
+    shutil.copytree(finished.folder.parent, tmp_path / "runs")
+    return Run(small.study, small.data, tmp_path / "runs" / "small", workers=1)
+
+
+@pytest.fixture
+def airloom(monkeypatch, capsys):
+    """The command line: words in; exit code, output and messages out, their line breaks made spaces."""
+
+    def command(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["airloom", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        return code, " ".join(out.split()), " ".join(err.split())
+
+    return command
+
+
+# What a run leaves ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_a_folder_that_holds_all_of_it(finished):
+    names = {p.name for p in finished.folder.iterdir()}
+    expected = {"study.yaml", "normalisation.json", "phase-2", "phase-3", "fields", "pairs.parquet", "stations.parquet"}
+    assert expected | {"scores.json", "ledger.json", "report.html", "timings.json"} == names
+    for phase in ("phase-2", "phase-3"):
+        assert {"best.safetensors", "state.safetensors", "log.json"} <= {p.name for p in (finished.folder / phase).iterdir()}
+    report = (finished.folder / "report.html").read_text(encoding="utf-8")
+    assert report.rstrip().endswith("</html>")
+    assert "Invented NO₂ over Madrid, winter 2022/23" in report
+
+
+def test_scores_have_exactly_these_keys(finished):
+    scores = json.loads((finished.folder / "scores.json").read_text())
+    assert set(scores) == {"study", "draws", "seed", "rows", "differences"}
+    names = ("rmse", "mae", "r", "r2", "bias")
+    row = {"model", "phase", "target", "stratum", "level", "period", "n", "days", *names, *(f"{n}_ci" for n in names)}
+    assert {frozenset(r) for r in scores["rows"]} == {frozenset(row)}
+    compared = {f"{part}_{score}" for part in ("reference", "other") for score in ("rmse", "r2")}
+    compared |= {f"{score}_{part}" for score in ("rmse", "r2") for part in ("difference", "difference_ci", "excludes_zero")}
+    head = {"model", "phase", "target", "reference", "reference_phase", "n", "days"}
+    assert {frozenset(d) for d in scores["differences"]} == {frozenset(head | compared)}
+    # 39 days of 2023 less the missing one, at two withheld and four training stations
+    counted = {(r["phase"], r["target"]): r["n"] for r in scores["rows"] if r["model"] == "dacno2" and r["stratum"] == "all"}
+    assert counted == {(p, t): n for p in (2, 3) for t, n in (("withheld", 76), ("training", 152))}
+    models = {r["model"] for r in scores["rows"]}
+    assert models == {"dacno2", *finished.study.verification.baselines}
+
+
+def test_scores_follow_from_the_field_and_the_observations(finished, small):
+    """RMSE at the two withheld stations, made here from the NetCDF and the CSV alone."""
+    with netCDF4.Dataset(finished.folder / "fields" / "small.nc") as file:
+        no2, x, y = np.asarray(file["no2"][:]), file["x"][:], file["y"][:]
+        days = np.datetime64("1970-01-01") + file["time"][:].astype("timedelta64[D]")
+    observed = pl.read_csv(small.data / "observed.csv", try_parse_dates=True)
+    daily = observed.group_by("station", pl.col("time").dt.date().alias("day")).agg(pl.col("value").mean())
+    errors = []
+    for name, lon, lat in (("centre", -3.70, 40.42), ("east", -3.55, 40.43)):
+        east, north = finished.study.target_grid.project(np.array(lon), np.array(lat))
+        values = no2[:, np.abs(y - north).argmin(), np.abs(x - east).argmin()]
+        truth = dict(daily.filter(pl.col("station") == name).select("day", "value").iter_rows())
+        errors += [v - truth[d.item()] for v, d in zip(values, days, strict=True)]
+    scores = json.loads((finished.folder / "scores.json").read_text())
+    keys = ("dacno2", 3, "withheld", "all")
+    row = next(r for r in scores["rows"] if (r["model"], r["phase"], r["target"], r["stratum"]) == keys)
+    assert row["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-5)
+    assert row["bias"] == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_the_netcdf_is_the_last_phase(finished):
+    field = read(finished.folder / "fields" / "small.nc")
+    assert field.no2.shape == (38, 32, 32)
+    assert np.datetime64("2023-01-15") not in field.time.values
+    np.testing.assert_array_equal(field.no2, read(finished.folder / "fields" / "phase-3.zarr").no2)
+    assert not np.array_equal(field.no2, read(finished.folder / "fields" / "phase-2.zarr").no2)
+
+
+def test_the_ledger_names_who_is_out_and_who_is_withheld(finished):
+    ledger = json.loads((finished.folder / "ledger.json").read_text())
+    found = {(e["kind"], e["what"], e["verdict"]) for e in ledger}
+    assert found == {
+        ("station", "street", "out"),
+        ("station", "outside", "out"),
+        ("day", "2022-12-20", "changed"),
+        ("day", "2023-01-14", "changed"),
+        ("day", "2023-01-15", "out"),
+        ("station", "centre", "kept"),
+        ("station", "east", "kept"),
+    }
+
+
+# Going on, and going again ----------------------------------------------------------------------------------------------
+
+
+def test_running_again_changes_nothing(copy):
+    before = lasting(copy.folder.parent)
+    for stage in STAGES:
+        getattr(copy, stage)()
+    assert lasting(copy.folder.parent) == before
+
+
+def test_a_stopped_training_goes_on_to_the_same_scores_to_the_bit(finished, small, tmp_path):
+    folder = tmp_path / "runs" / "small"
+    words = ["run", small.path, "--data", small.data, "--folder", folder, "--workers", "1"]
+    command = [sys.executable, "-c", "from airloom.cli import main; main()", *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    while not (folder / "phase-2" / "state.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    message = process.communicate()[1]
+    assert process.returncode == 130
+    assert "stopped in epoch" in message
+    assert not (folder / "fields").exists()
+    again = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert "scores.json" in again.stdout
+    assert lasting(folder, without=CLOCKED + DATED) == lasting(finished.folder, without=CLOCKED + DATED)
+    fields = [read(f / "fields" / "small.nc") for f in (folder, finished.folder)]
+    assert fields[0].drop_attrs().identical(fields[1].drop_attrs())
+
+
+def test_withheld_stations_touch_neither_weights_nor_normalisation_nor_fields(finished, small, tmp_path):
+    data = Path(shutil.copytree(small.data, tmp_path / "data"))
+    observed = pl.read_csv(data / "observed.csv")
+    away = pl.col("station").is_in(["centre", "east"])
+    other = observed.with_columns(value=pl.when(away).then(300 - pl.col("value")).otherwise("value"))
+    other.write_csv(data / "observed.csv")
+    run = Run(small.study, data, tmp_path / "runs" / "small", workers=1)
+    for stage in STAGES[:4]:
+        getattr(run, stage)()
+    for phase in (2, 3):
+        ours, theirs = (load_file(r.folder / f"phase-{phase}" / "best.safetensors") for r in (run, finished))
+        assert ours.keys() == theirs.keys()
+        assert all(np.array_equal(ours[k], theirs[k]) for k in ours)
+        fields = [read(r.folder / "fields" / f"phase-{phase}.zarr").no2.to_numpy() for r in (run, finished)]
+        np.testing.assert_array_equal(*fields)
+    ours, theirs = (json.loads((r.folder / "normalisation.json").read_text()) for r in (run, finished))
+    assert ours.pop("study") != theirs.pop("study")  # the files are others
+    assert ours == theirs
+    rows = [json.loads((r.folder / "scores.json").read_text())["rows"] for r in (run, finished)]
+    for ours, theirs in zip(*rows, strict=True):
+        if ours["stratum"] == "all":
+            assert (ours == theirs) == (ours["target"] == "training")
+
+
+def test_fields_of_weights_that_have_changed_are_made_anew(copy):
+    before = read(copy.folder / "fields" / "small.nc").no2.to_numpy()
+    for name in ("best", "state"):
+        shutil.copy(copy.folder / "phase-2" / f"{name}.safetensors", copy.folder / "phase-3" / f"{name}.safetensors")
+    path = copy.predict()
+    np.testing.assert_array_equal(read(path).no2, read(copy.folder / "fields" / "phase-2.zarr").no2)
+    assert not np.array_equal(read(path).no2, before)
+
+
+def test_two_runs_share_a_cube(copy):
+    other = Run(changed(copy.study, {"seed": 1}), copy.data, copy.folder.parent / "other", workers=1)
+    other.prepare()
+    assert other.cube_path == copy.cube_path
+    assert len(list(other.cube_path.parent.iterdir())) == 1
+
+
+# Verbs out of order -----------------------------------------------------------------------------------------------------
+
+
+def test_each_verb_names_the_one_before_it(copy, small, tmp_path):
+    run = Run(small.study, small.data, tmp_path / "new" / "small", workers=1)
+    with pytest.raises(StudyError, match="Run `airloom prepare` first"):
+        run.train()
+    run.prepare()
+    with pytest.raises(CheckpointError, match="airloom train"):
+        run.predict()
+    with pytest.raises(StudyError, match=r"phase-2\.zarr: 0 of 38 days are predicted\. Run `airloom predict` first"):
+        run.evaluate()
+    with pytest.raises(StudyError, match=r"no scores to report\. Run `airloom evaluate` first"):
+        run.report()
+
+
+def test_half_a_field_is_not_scored(copy):
+    path = copy.folder / "fields" / "phase-3.zarr"
+    (path / "written" / "c" / "7").unlink()
+    assert written(path).sum() == 37
+    for verb in (copy.evaluate, copy.report):
+        with pytest.raises(StudyError, match=r"phase-3\.zarr: 37 of 38 days are predicted"):
+            verb()
+    scores = (copy.folder / "scores.json").read_bytes()
+    copy.predict()
+    copy.evaluate()
+    assert (copy.folder / "scores.json").read_bytes() == scores
+
+
+def test_a_folder_of_another_study_is_refused(copy):
+    with pytest.raises(StudyError, match=r"holds a run of another study.*Name another folder with --folder"):
+        Run(changed(copy.study, {"seed": 1}), copy.data, copy.folder)
+
+
+def test_a_checkpoint_of_another_study_is_refused(copy, small):
+    other = Run(changed(small.study, {"seed": 1}), small.data, copy.folder.parent / "other", workers=1)
+    other.prepare()
+    shutil.copytree(copy.folder / "phase-2", other.folder / "phase-2")
+    for verb in (other.train, other.predict):
+        with pytest.raises(CheckpointError, match="belongs to another study"):
+            verb()
+
+
+@pytest.mark.parametrize("name", ["state", "best"])
+def test_a_broken_checkpoint_is_named_and_may_be_removed(copy, finished, name):
+    path = copy.folder / "phase-3" / f"{name}.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=rf"{name}\.safetensors: is no whole checkpoint.*Remove it"):
+        copy.train()
+    for file in ("state", "best"):  # training goes on from phase 2
+        (copy.folder / "phase-3" / f"{file}.safetensors").unlink()
+    copy.train()
+    ours, theirs = (load_file(r.folder / "phase-3" / "best.safetensors") for r in (copy, finished))
+    assert all(np.array_equal(ours[k], theirs[k]) for k in theirs)
+
+
+# The command line -------------------------------------------------------------------------------------------------------
+
+
+def test_check_tells_stations_dates_and_cost_and_writes_nothing(airloom, small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = files(small.data)
+    code, out, _ = airloom("check", small.path, "--data", small.data)
+    assert code == 0
+    assert "weather: 3 files" in out
+    assert "2022-12-01T00 … 2023-02-09T00" in out
+    assert "stations: 6 cells, 2 withheld, 420 daily values" in out  # 70 days × 6
+    assert "2022: 124 values to train on, 62 withheld" in out  # 31 days × 4 and × 2
+    assert "type traffic is not used" in out
+    assert "estimate: " in out
+    assert "of disk" in out
+    assert files(small.data) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["check", "run", *STAGES])
+def test_help_teaches(airloom, verb):
+    code, out, _ = airloom(verb, "--help")
+    assert code == 0
+    assert "studies/madrid.yaml" in out
+    assert "AIRLOOM_DATA" in out
+    assert "--set seed=1" in out
+    assert "--empty" not in out
+    _, every, _ = airloom("--help")
+    assert verb in every
+
+
+def test_set_changes_the_study(airloom, small):
+    words = ["--set", "stations.split.withheld=[works]", "--set", "stations.use=[background, industrial, traffic]"]
+    code, out, _ = airloom("check", small.path, "--data", small.data, *words)
+    assert code == 0
+    assert "stations: 7 cells, 1 withheld" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "sed=1"], "'sed' is not a key there. nearest: 'seed'"),
+        (["--set", "phases.0.epoch=1"], "'epoch' is not a key there. nearest: 'epochs'"),
+        (["--set", "phases.7.epochs=1"], "'7' is not a key there. valid: 0, 1"),
+        (["--set", "seed"], "expected KEY=VALUE"),
+        (["--set", "seed=winter"], "found 'winter'"),
+        (["--set", "stations.split.withheld=[centr]"], "no station is called 'centr'; nearest: 'centre'"),
+    ],
+)
+def test_set_refuses_what_does_not_fit(airloom, small, words, message):
+    code, out, err = airloom("check", small.path, "--data", small.data, *words)
+    assert code == 1
+    assert message in err
+    assert "Traceback" not in out + err
+
+
+def test_without_a_data_folder_the_message_says_what_to_do(airloom, small, monkeypatch, tmp_path):
+    monkeypatch.delenv("AIRLOOM_DATA", raising=False)
+    code, _, err = airloom("prepare", small.path)
+    assert code == 1
+    for word in ("AIRLOOM_DATA", "--data", "weather/*.nc", "observed.csv"):
+        assert word in err
+    monkeypatch.setenv("AIRLOOM_DATA", str(tmp_path / "nowhere"))
+    assert "nowhere: there is no such folder" in airloom("prepare", small.path)[2]
+    monkeypatch.setenv("AIRLOOM_DATA", str(small.data))
+    assert airloom("check", small.path)[0] == 0
+
+
+def test_the_verbs_one_by_one(airloom, copy, small):
+    before = lasting(copy.folder.parent)
+    for verb, told in zip(STAGES, ("small-", "small", "small.nc", "dacno2, phase 3", "report.html"), strict=True):
+        code, out, err = airloom(verb, small.path, "--data", small.data, "--folder", copy.folder, "--workers", 1)
+        assert code == 0, err
+        assert told in out
+    assert lasting(copy.folder.parent) == before
+
+
+def test_errors_end_without_a_traceback(airloom, small, tmp_path):
+    code, out, err = airloom("train", small.path, "--data", small.data, "--folder", tmp_path / "runs" / "small")
+    assert (code, out) == (1, "")
+    assert "StudyError" in err
+    assert "Traceback" not in err
