@@ -215,8 +215,8 @@ def test_a_loss_that_is_not_finite_leaves_the_phases_before(copied, finished):
     run.prepare()
     with pytest.raises(DataError, match=r"phase 3, epoch 1: the loss is not finite\. Days 2023-.*Lower the learning rate"):
         run.train()
-    assert (run.folder / "phase-2" / "best.safetensors").is_file()
-    assert not (run.folder / "phase-3" / "best.safetensors").exists()
+    assert (run.folder / "phase-2" / "member-1" / "best.safetensors").is_file()
+    assert not (run.folder / "phase-3" / "member-1" / "best.safetensors").exists()
 
 
 @pytest.mark.parametrize("words", ["I/O error: No space left on device (os error 28)", "NetCDF: HDF error"])

@@ -39,6 +39,11 @@ def lasting(folder: Path, *, without: tuple[str, ...] = CLOCKED) -> dict[str, st
     return {name: digest for name, digest in files(folder).items() if not set(Path(name).parts) & set(without)}
 
 
+def trained(run: Run, phase: int) -> Path:
+    """Where the only member of a run keeps a phase."""
+    return run.folder / f"phase-{phase}" / "member-1"
+
+
 @pytest.fixture
 def copy(finished, small, tmp_path) -> Run:
     """The finished run and its cube, to be changed."""
@@ -70,8 +75,8 @@ def test_a_run_is_a_folder_that_holds_all_of_it(finished):
     names = {p.name for p in finished.folder.iterdir()}
     expected = {"study.yaml", "normalisation.json", "phase-2", "phase-3", "fields", "pairs.parquet", "stations.parquet"}
     assert expected | {"scores.json", "ledger.json", "report.html", "timings.json"} == names
-    for phase in ("phase-2", "phase-3"):
-        assert {"best.safetensors", "state.safetensors", "log.json"} <= {p.name for p in (finished.folder / phase).iterdir()}
+    for phase in (2, 3):
+        assert {"best.safetensors", "state.safetensors", "log.json"} <= {p.name for p in trained(finished, phase).iterdir()}
     report = (finished.folder / "report.html").read_text(encoding="utf-8")
     assert report.rstrip().endswith("</html>")
     assert "Invented NO₂ over Madrid, winter 2022/23" in report
@@ -152,7 +157,7 @@ def test_a_stopped_training_goes_on_to_the_same_scores_to_the_bit(finished, smal
     command = [sys.executable, "-c", "from airloom.cli import main; main()", *map(str, words)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    while not (folder / "phase-2" / "state.safetensors").exists():
+    while not (folder / "phase-2" / "member-1" / "state.safetensors").exists():
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
@@ -177,7 +182,7 @@ def test_withheld_stations_touch_neither_weights_nor_normalisation_nor_fields(fi
     for stage in STAGES[:4]:
         getattr(run, stage)()
     for phase in (2, 3):
-        ours, theirs = (load_file(r.folder / f"phase-{phase}" / "best.safetensors") for r in (run, finished))
+        ours, theirs = (load_file(trained(r, phase) / "best.safetensors") for r in (run, finished))
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(ours[k], theirs[k]) for k in ours)
         fields = [read(r.folder / "fields" / f"phase-{phase}.zarr").no2.to_numpy() for r in (run, finished)]
@@ -194,7 +199,7 @@ def test_withheld_stations_touch_neither_weights_nor_normalisation_nor_fields(fi
 def test_fields_of_weights_that_have_changed_are_made_anew(copy):
     before = read(copy.folder / "fields" / "small.nc").no2.to_numpy()
     for name in ("best", "state"):
-        shutil.copy(copy.folder / "phase-2" / f"{name}.safetensors", copy.folder / "phase-3" / f"{name}.safetensors")
+        shutil.copy(trained(copy, 2) / f"{name}.safetensors", trained(copy, 3) / f"{name}.safetensors")
     path = copy.predict()
     np.testing.assert_array_equal(read(path).no2, read(copy.folder / "fields" / "phase-2.zarr").no2)
     assert not np.array_equal(read(path).no2, before)
@@ -252,14 +257,14 @@ def test_a_checkpoint_of_another_study_is_refused(copy, small):
 
 @pytest.mark.parametrize("name", ["state", "best"])
 def test_a_broken_checkpoint_is_named_and_may_be_removed(copy, finished, name):
-    path = copy.folder / "phase-3" / f"{name}.safetensors"
+    path = trained(copy, 3) / f"{name}.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=rf"{name}\.safetensors: is no whole checkpoint.*Remove it"):
         copy.train()
     for file in ("state", "best"):  # training goes on from phase 2
-        (copy.folder / "phase-3" / f"{file}.safetensors").unlink()
+        (trained(copy, 3) / f"{file}.safetensors").unlink()
     copy.train()
-    ours, theirs = (load_file(r.folder / "phase-3" / "best.safetensors") for r in (copy, finished))
+    ours, theirs = (load_file(trained(r, 3) / "best.safetensors") for r in (copy, finished))
     assert all(np.array_equal(ours[k], theirs[k]) for k in theirs)
 
 

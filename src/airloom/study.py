@@ -18,7 +18,13 @@ from airloom.sources.base import StationArea, StationType
 from airloom.stations import Rules
 
 Baseline = Literal[
-    "network-mean", "inverse-distance", "kriging", "gradient-boosting", "gradient-boosting-adapted", "climatology"
+    "network-mean",
+    "inverse-distance",
+    "kriging",
+    "gradient-boosting",
+    "gradient-boosting-adapted",
+    "gradient-boosting-year",
+    "climatology",
 ]
 
 
@@ -209,7 +215,15 @@ class Verification(Part):
 
     years: tuple[int, ...] = Field(min_length=1, description="Years that are predicted and scored.")
     baselines: tuple[Baseline, ...] = Field(
-        ("network-mean", "inverse-distance", "kriging", "gradient-boosting", "gradient-boosting-adapted", "climatology"),
+        (
+            "network-mean",
+            "inverse-distance",
+            "kriging",
+            "gradient-boosting",
+            "gradient-boosting-adapted",
+            "gradient-boosting-year",
+            "climatology",
+        ),
         description="What stands beside the method, on the same split.",
     )
     draws: int = Field(1000, ge=100, description="Bootstrap draws of days for the 95 % intervals.")

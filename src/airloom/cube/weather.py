@@ -81,8 +81,9 @@ def decode(plan: Sequence[Decode], workers: int) -> Iterator[int]:
                 yield done
         except BrokenProcessPool as error:
             raise DataError(
-                f"a process that decodes weather files was killed, most likely for want of memory; {done} of {len(plan)} files "
-                "are done. Run the same command with fewer --workers: it goes on."
+                f"a process that decodes weather files ended abruptly; {done} of {len(plan)} files are done. Was memory short? "
+                "Run again with fewer workers: it goes on. "
+                'A script of your own needs `if __name__ == "__main__":` around its calls.'
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,6 @@ class PhaseTrainer:
         self.optimiser = torch.optim.AdamW(trained, lr=phase.learning_rate, weight_decay=phase.weight_decay)
         self.steps = sum(1 for _ in self._order(0)) * phase.epochs
         self.log = Log()
-        self.former_field: dict[tuple[int, Tile], Tensor] = {}
 
     @property
     def state(self) -> Path:
@@ -138,8 +138,6 @@ class PhaseTrainer:
         if self.state.is_file():
             facts = load_state(self.state, self.network, self.optimiser, belongs_to=self.study)
             self.log = Log(**facts["log"])
-        if self.phase.loss.former_ssim and self.former is not None and not self._over():
-            self._predict_former(self.former, progress)
         board = Board(self.folder / "board", self.log.epoch)
         try:
             with stop_asked() as asked:
@@ -215,7 +213,7 @@ class PhaseTrainer:
         weights = self.phase.loss
         loss = weights.station_mse * station_mse(predicted[:, 0], batch.observed)  # stations see the lowest level
         if weights.former_ssim and self.former is not None:
-            before = torch.stack([self.former_field[day, batch.tile] for day in batch.days.tolist()])
+            before = torch.stack([self._former_field[day, batch.tile] for day in batch.days.tolist()])
             now = self._coarse(predicted)
             loss = loss + weights.former_ssim * structural_dissimilarity(now, before, window=weights.ssim_window)
         return loss
@@ -224,17 +222,20 @@ class PhaseTrainer:
         """A field on the cells on which it is compared with the former model's."""
         return functional.avg_pool2d(field, max(1, round(self.phase.loss.ssim_cell / self.reader.cube.grid.cell)))
 
-    def _predict_former(self, former: nn.Module, progress: Progress) -> None:
-        """The former model's field of every day of the phase, once; in a fixed order, so that a resumed run has the same."""
+    @cached_property
+    def _former_field(self) -> dict[tuple[int, Tile], Tensor]:
+        """The former model's field of every day and tile of the phase; in a fixed order, so that a resumed run has the same."""
+        assert self.former is not None
         days = np.flatnonzero((self.sets.train | self.sets.check).any(1))
-        former.eval()
+        fields = {}
+        self.former.eval()
         with torch.no_grad():
             for tile in self.tiles:
                 for start in range(0, len(days), CHECK):
                     block = days[start : start + CHECK]
-                    field = self._coarse(former(self.reader.read(block, tile).inputs))
-                    self.former_field.update({(day, tile): one for day, one in zip(block.tolist(), field, strict=True)})
-                    progress(f"former model of {self.name}", start + len(block), len(days))
+                    field = self._coarse(self.former(self.reader.read(block, tile).inputs))
+                    fields.update({(day, tile): one for day, one in zip(block.tolist(), field, strict=True)})
+        return fields
 
     def validate(self) -> float:
         """The phase's loss on the validation values, each batch weighted by how many it holds."""

@@ -193,6 +193,11 @@ def gradient_boosting_adapted(network: Network) -> np.ndarray:
     return _boosted(network, (*network.train_years, *network.adapt_years))
 
 
+def gradient_boosting_of_the_year(network: Network) -> np.ndarray:
+    """The same, from the adaptation years' training stations alone."""
+    return _boosted(network, network.adapt_years)
+
+
 def _boosted(network: Network, years: tuple[int, ...]) -> np.ndarray:
     """Withheld stations from all training stations; each fold of the training stations from the other folds."""
     training = network.training
@@ -289,6 +294,11 @@ BASELINES = {
         "Gradient boosting, adapted",
         "The same, having seen the training stations of the adaptation years too.",
         gradient_boosting_adapted,
+    ),
+    "gradient-boosting-year": Baseline(
+        "Gradient boosting, adaptation years alone",
+        "The same, from the training stations of the adaptation years alone.",
+        gradient_boosting_of_the_year,
     ),
     "climatology": Baseline(
         "Climatology",
