@@ -10,6 +10,7 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 
+from airloom.cube.build import full_disk_named
 from airloom.errors import AirloomError
 from airloom.learn.stop import Stopped, stop_asked
 from airloom.study import Study
@@ -87,7 +88,8 @@ def _member(study: Study, data: Path, folder: Path, member: int, threads: int, t
         told.put((what, done, total))
 
     try:
-        Run(study, data, folder, progress=tell).train_member(member)
+        with full_disk_named(folder):
+            Run(study, data, folder, progress=tell).train_member(member)
     except Stopped:
         sys.exit(STOPPED)
     except AirloomError as error:

@@ -62,7 +62,8 @@ class Run:
         study: what is asked.
         data: folder that the study's file patterns start from.
         folder: where the run lives; made when something is first written.
-        workers: processes that decode files.
+        workers: processes that decode files and train members; with more than one, a script must begin under
+            `if __name__ == "__main__":`, as wherever Python starts processes.
         progress: called with what is done, how much of it, out of how much.
 
     Raises:
@@ -70,7 +71,7 @@ class Run:
     """
 
     def __init__(
-        self, study: Study, data: str | Path, folder: str | Path, *, workers: int = 2, progress: Progress = quiet
+        self, study: Study, data: str | Path, folder: str | Path, *, workers: int = 1, progress: Progress = quiet
     ) -> None:
         self.study, self.data, self.folder = study, Path(data), Path(folder)
         self.workers, self.progress = workers, progress
@@ -87,6 +88,11 @@ class Run:
         """The study with every default written out."""
         return self.study.model_dump(mode="json")
 
+    def _write_study(self) -> None:
+        """Keep the resolved study in the run."""
+        with whole(self.folder / "study.yaml") as aside:
+            aside.write_text(yaml.safe_dump(self._resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
     @property
     def cube_path(self) -> Path:
         """Where the cube is; runs that need the same one share it."""
@@ -100,8 +106,7 @@ class Run:
     def prepare(self) -> Cube:
         """Files to cube."""
         with self._timed("prepare"):
-            with whole(self.folder / "study.yaml") as aside:
-                aside.write_text(yaml.safe_dump(self._resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+            self._write_study()
             self.cube_path.parent.mkdir(parents=True, exist_ok=True)
             build(self.study, self.data, self.cube_path, workers=self.workers, progress=self.progress)
         return self.cube
@@ -109,6 +114,7 @@ class Run:
     def train(self) -> dict[int, list[dict[str, float]]]:
         """Cube to weights, each member phase by phase; returns each phase's epochs, the mean of the members."""
         self._test_days()  # nothing to verify is told before days of training, not after
+        self._write_study()
         assert self._normaliser  # written once, before members read it
         members = range(self.study.members)
         at_once = min(self.workers, len(members))
