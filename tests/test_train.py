@@ -426,28 +426,3 @@ def test_training_lowers_the_loss(tmp_path, make):
     assert log.epochs[-1]["train"] < 0.5 * log.epochs[0]["train"]
     assert log.best < 0.8 * untrained
     assert made.validate() == pytest.approx(log.best)  # the network holds the best weights
-
-
-# Stations that move
-
-
-def test_stations_move_together_and_nothing_comes_in_from_beyond():
-    observed = torch.full((2, 5, 5), torch.nan)
-    observed[:, 2, 2], observed[:, 0, 4] = 7.0, 9.0  # one in the middle, one in the north-eastern corner
-    torch.manual_seed(0)
-    places = set()
-    for _ in range(200):
-        found = train.moved(observed, 1)
-        row, column = np.argwhere(found[0].numpy() == 7)[0].tolist()
-        places.add((row, column))
-        corner = np.argwhere(found[0].numpy() == 9).tolist()
-        assert corner == ([[row - 2, column + 2]] if row >= 2 and column <= 2 else [])
-        assert torch.isfinite(found[0]).sum() == 1 + len(corner)
-    assert places == {(row, column) for row in (1, 2, 3) for column in (1, 2, 3)}
-
-
-def test_without_jitter_nothing_moves_and_nothing_is_drawn():
-    observed = torch.rand(1, 3, 3)
-    state = torch.get_rng_state()
-    assert train.moved(observed, 0) is observed
-    assert torch.equal(torch.get_rng_state(), state)

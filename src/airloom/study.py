@@ -203,12 +203,6 @@ class Phase(Part):
     learning_rate: float = Field(1e-3, gt=0, description="AdamW's rate at its highest.")
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's decay.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of features dropped while training.")
-    station_jitter: int = Field(
-        0,
-        ge=0,
-        description="Cells by which the stations' places are moved at random in training: a station speaks for more than its "
-        "cell, and a network that cannot memorise single cells carries over better to places without one.",
-    )
     epochs: int = Field(gt=0, description="Passes over the days, at most.")
     patience: int = Field(10, gt=0, description="Epochs without a better validation after which the phase ends.")
     batch: int = Field(16, gt=0, description="Samples a step.")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -169,8 +169,7 @@ class PhaseTrainer:
             together = min(self.phase.accumulate, len(batches) - first)
             if i == first:
                 self.optimiser.zero_grad(set_to_none=True)
-            batch = self.reader.read(days, tile, self.sets.train)
-            loss = self._loss(replace(batch, observed=moved(batch.observed, self.phase.station_jitter)))
+            loss = self._loss(self.reader.read(days, tile, self.sets.train))
             self._check_finite(loss, days, tile)
             (loss / together).backward()
             losses.append(float(loss.detach()))
@@ -267,20 +266,6 @@ class PhaseTrainer:
                 f"{self.name}, epoch {self.log.epoch + 1}: the loss is not finite. Days {named}, tile at row "
                 f"{tile.row}, column {tile.column}. Lower the learning rate, or look at these days' inputs."
             )
-
-
-def moved(observed: Tensor, jitter: int) -> Tensor:
-    """Observed values on (batch, y, x), all moved together by up to `jitter` cells in y and in x, drawn anew each time.
-
-    What leaves the tile is lost, what enters it is NaN.
-    """
-    if jitter == 0:
-        return observed
-    down, right = (int(n) for n in torch.randint(-jitter, jitter + 1, (2,)))
-    rolled = torch.roll(observed, (down, right), (1, 2))
-    rows, columns = (torch.arange(n) - shift for n, shift in zip(observed.shape[1:], (down, right), strict=True))
-    inside = ((rows >= 0) & (rows < observed.shape[1]))[:, None] & ((columns >= 0) & (columns < observed.shape[2]))
-    return torch.where(inside, rolled, torch.nan)
 
 
 def _to_training(network: nn.Module) -> None:

@@ -22,7 +22,7 @@ class Widths:
 
 
 PRESETS = {
-    "small": Widths(encoder=(16, 12, 8, 6), decoder=(32, 24, 16, 8), embedding=8),
+    "small": Widths(encoder=(16, 12, 8, 8), decoder=(32, 24, 16, 16), embedding=8),
     "base": Widths(encoder=(32, 24, 16, 12), decoder=(64, 48, 32, 16), embedding=16),
 }
 
