@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airloom.errors import AirloomError
+from airloom.errors import AirloomError, DataError
 
 FULL = 2**16  # bytes; where fewer are free and a library fails to write, the disk is full
 
@@ -54,6 +54,17 @@ def whole(path: Path) -> Iterator[Path]:
 def _disk_is_full(error: Exception, folder: Path) -> bool:
     """Whether an error means a full disk: safetensors and polars say so in words, the NetCDF library not at all."""
     return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free < FULL
+
+
+@contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Turn the system's "no space left" into a message that names the place and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DataError(f"{path}: the disk is full. Free some space and run the same command again: it goes on.") from error
 
 
 def write_json(path: Path, content: Any) -> None:

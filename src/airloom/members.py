@@ -10,8 +10,8 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 
-from airloom.cube.build import full_disk_named
 from airloom.errors import AirloomError
+from airloom.files import full_disk_named
 from airloom.learn.stop import Stopped, stop_asked
 from airloom.study import Study
 

@@ -28,10 +28,10 @@ import yaml
 from torch import nn
 
 import airloom
-from airloom.cube.build import build, full_disk_named
+from airloom.cube.build import build
 from airloom.cube.store import Cube
 from airloom.errors import StudyError
-from airloom.files import fingerprint, read_json, sha256, whole, write_json
+from airloom.files import fingerprint, full_disk_named, read_json, sha256, whole, write_json
 from airloom.grid import Tile, tiles
 from airloom.infer.fields import read, write_netcdf
 from airloom.infer.predict import predict_field

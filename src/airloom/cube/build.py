@@ -1,13 +1,11 @@
 """Build a study's cube: in parts, restartable, each part whole or absent."""
 
-import errno
 import glob
 import json
 import platform
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +20,7 @@ from airloom.cube.normalise import Sums
 from airloom.cube.store import CALENDAR, CHUNK_DAYS, Cube
 from airloom.cube.weather import HOURS, Decode, days_of_year, decode, read_parts
 from airloom.errors import DataError
-from airloom.files import sha256
+from airloom.files import full_disk_named, sha256
 from airloom.ledger import Ledger
 from airloom.screening import screen
 from airloom.sources.calendar import calendar, season
@@ -78,17 +76,6 @@ def _check_files(cube: Cube, study: Study, data: Path) -> None:
             f"{cube.path}: was built of other files than lie under {data} now: {name} {found}. "
             "Remove the cube and the runs made of it, and run again."
         )
-
-
-@contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
-    """Turn the system's "no space left" into a message that names the place and the remedy."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DataError(f"{path}: the disk is full. Free some space and run the same command again: it goes on.") from error
 
 
 def input_files(study: Study, data: Path) -> dict[str, list[Path]]:
@@ -187,22 +174,21 @@ def _begin(study: Study, data: Path, aside: Path) -> zarr.Group:
 
 def _maps(parts: tuple[LayerPart, ...], study: Study, data: Path) -> tuple[list[str], np.ndarray]:
     """Static maps on (channel, y, x), and their names."""
-    names, maps = [], []
+    maps = []
     for part in parts:
         if part.source == "places":
             source: Places | Raster = Places()
         else:
             source = Raster(matching(data, part.files, f"layer {part.name}"), name=part.name, how=part.how, units=part.units)
-        for name, layer in source.layers(study.target_grid).data_vars.items():
-            values = layer.to_numpy()
-            if not np.isfinite(values).all():
-                raise DataError(
-                    f"layer {part.name}: {np.isnan(values).mean():.0%} of the window's cells have no value. "
-                    "Add the files that cover them, or move the window."
-                )
-            maps.append(np.log1p(values) if part.log else values)
-            names.append(part.name if len(source.layers(study.target_grid).data_vars) == 1 else str(name))
-    return names, np.stack(maps).astype(np.float32)
+        (layer,) = source.layers(study.target_grid).data_vars.values()
+        values = layer.to_numpy()
+        if not np.isfinite(values).all():
+            raise DataError(
+                f"layer {part.name}: {np.isnan(values).mean():.0%} of the window's cells have no value. "
+                "Add the files that cover them, or move the window."
+            )
+        maps.append(np.log1p(values) if part.log else values)
+    return [part.name for part in parts], np.stack(maps).astype(np.float32)
 
 
 def _weather(study: Study, data: Path, group: zarr.Group, aside: Path, workers: int, tell: Progress) -> None:
