@@ -137,11 +137,10 @@ def _training(study: Study, stations: Stations, found: Findings) -> None:
     sample = min(times) / batch
     years = stations.daily.time.dt.year.to_numpy()
     for phase in study.phases:
-        samples = np.isin(years, phase.years).sum() * len(windows) * phase.epochs
-        cost = sample * (4 / 3 if phase.loss.former_ssim else 1)  # the former model's forward besides
-        found.seconds[f"train phase {phase.number} (at most)"] = float(samples * cost)
+        samples = np.isin(years, phase.years).sum() * len(windows) * phase.epochs * study.members
+        found.seconds[f"train phase {phase.number} (at most)"] = float(samples * sample)
     tested = np.isin(years, study.verification.years).sum()
-    found.seconds["predict"] = float(tested * len(windows) * sample / 3 * len(study.phases))
+    found.seconds["predict"] = float(tested * len(windows) * sample / 3 * len(study.phases) * study.members)
     rows, columns = study.target_grid.shape
     found.disk += float(tested) * rows * columns * 4 * (len(study.phases) + 1)
     found.memory += 1e9  # libraries, and what a step keeps for its gradients

@@ -114,11 +114,11 @@ class Run:
     def train(self) -> dict[int, list[dict[str, float]]]:
         """Cube to weights, each member phase by phase; returns each phase's epochs, the mean of the members."""
         self._test_days()  # nothing to verify is told before days of training, not after
-        self._write_study()
-        assert self._normaliser  # written once, before members read it
         members = range(self.study.members)
         at_once = min(self.workers, len(members))
         with self._timed("train"):
+            self._write_study()
+            assert self._normaliser  # written once, before members read it
             if at_once > 1:
                 side_by_side(self.study, self.data, self.folder, members, at_once=at_once, progress=self.progress)
             else:
