@@ -11,7 +11,7 @@ import yaml
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from airloom.errors import AirloomError, StudyError
@@ -155,13 +155,13 @@ def _run(study: Path, data: Path | None, folder: Path | None, workers: int, chan
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bars:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(what: str, done: int, total: int) -> None:
             stage = what.split(",")[0]  # the words after a comma change while the bar stays
             if stage not in tasks:
                 tasks[stage] = bars.add_task(what, total=total)
-            bars.update(tasks[stage], description=what, completed=done, total=total)  # type: ignore[arg-type]
+            bars.update(tasks[stage], description=what, completed=done, total=total)
 
         yield Run(asked, _data(asked, data), _folder(asked, folder), workers=workers, progress=show)
 

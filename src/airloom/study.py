@@ -215,16 +215,7 @@ class Verification(Part):
 
     years: tuple[int, ...] = Field(min_length=1, description="Years that are predicted and scored.")
     baselines: tuple[Baseline, ...] = Field(
-        (
-            "network-mean",
-            "inverse-distance",
-            "kriging",
-            "gradient-boosting",
-            "gradient-boosting-adapted",
-            "gradient-boosting-year",
-            "climatology",
-        ),
-        description="What stands beside the method, on the same split.",
+        get_args(Baseline), description="What stands beside the method, on the same split; all by default."
     )
     draws: int = Field(1000, ge=100, description="Bootstrap draws of days for the 95 % intervals.")
 

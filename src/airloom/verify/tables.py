@@ -92,10 +92,11 @@ def with_interval(value: float | None, between: Sequence[float] | None, *, signe
 
 
 def summary_table(scores: Mapping[str, Any], target: str = "withheld") -> Table:
-    """The scores at withheld stations, for the terminal; the last column says how much the method's RMSE differs."""
-    table = Table(title=f"Scores at {target} stations, 95 % intervals over days", title_justify="left")
-    table.add_column("model", no_wrap=True)
-    for heading in ("n", "RMSE µg/m³", "R²", "bias", "ΔRMSE of the method"):
+    """The scores at withheld stations, for a terminal of 80 columns; the last column: how much the method's RMSE differs."""
+    title = f"Scores at {target} stations, 95 % intervals over days; RMSE and bias in µg/m³"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("model")
+    for heading in ("n", "RMSE", "R²", "bias", "ΔRMSE of the method"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in overall(scores, target):
         gap = difference_from(scores, row["model"], row["phase"], target)
@@ -103,7 +104,7 @@ def summary_table(scores: Mapping[str, Any], target: str = "withheld") -> Table:
             model_title(row["model"], row["phase"]),
             f"{row['n']:,}",
             with_interval(row["rmse"], row["rmse_ci"]),
-            with_interval(row["r2"], row["r2_ci"]),
+            number(row["r2"]),
             number(row["bias"], signed=True),
             with_interval(gap["rmse_difference"], gap["rmse_difference_ci"], signed=True) if gap else "–",
         )
