@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
@@ -13,9 +13,9 @@ from queue import Empty
 from airloom.errors import AirloomError
 from airloom.files import full_disk_named
 from airloom.learn.stop import Stopped, stop_asked
+from airloom.progress import Progress
 from airloom.study import Study
 
-Progress = Callable[[str, int, int], None]
 STOPPED = 130  # exit status of a member that was stopped and saved
 
 

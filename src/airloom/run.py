@@ -13,7 +13,7 @@ import copy
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
@@ -42,17 +42,12 @@ from airloom.ledger import Ledger
 from airloom.members import side_by_side
 from airloom.methods.base import Ensemble
 from airloom.methods.registry import method
+from airloom.progress import Progress, quiet
 from airloom.stations import split
 from airloom.study import Phase, Study
 from airloom.verify.collect import all_pairs, means, network_of
 from airloom.verify.report import write_report
 from airloom.verify.tables import evaluate
-
-Progress = Callable[[str, int, int], None]
-
-
-def quiet(what: str, done: int, total: int) -> None:
-    """Report no progress."""
 
 
 class Run:
@@ -118,7 +113,7 @@ class Run:
         at_once = min(self.workers, len(members))
         with self._timed("train"):
             self._write_study()
-            assert self._normaliser  # written once, before members read it
+            _ = self._normaliser  # written once, before members read it
             if at_once > 1:
                 side_by_side(self.study, self.data, self.folder, members, at_once=at_once, progress=self.progress)
             else:

@@ -5,7 +5,6 @@ import json
 import platform
 import shutil
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,7 @@ from airloom.cube.weather import HOURS, Decode, days_of_year, decode, read_parts
 from airloom.errors import DataError
 from airloom.files import full_disk_named, sha256
 from airloom.ledger import Ledger
+from airloom.progress import Progress, quiet
 from airloom.screening import screen
 from airloom.sources.calendar import calendar, season
 from airloom.sources.eea import EEA
@@ -33,10 +33,8 @@ from airloom.sources.station_table import StationTable
 from airloom.stations import Stations
 from airloom.study import LayerPart, Study
 
-Progress = Callable[[str, int, int], None]  # what is done, how much of it, out of how much
 
-
-def build(study: Study, data: Path, path: Path, *, workers: int = 2, progress: Progress | None = None) -> Cube:
+def build(study: Study, data: Path, path: Path, *, workers: int = 2, progress: Progress = quiet) -> Cube:
     """The study's cube at `path`, built from the files under `data`, or as it stands there if it is complete.
 
     An interrupted build goes on: decoded files and finished years are kept beside the store.
@@ -49,12 +47,11 @@ def build(study: Study, data: Path, path: Path, *, workers: int = 2, progress: P
         cube = Cube.open(path, study)
         _check_files(cube, study, data)
         return cube
-    tell = progress or (lambda what, done, total: None)
     aside = path.with_name(f".{path.name}.building")
     with full_disk_named(path):
         group = _begin(study, data, aside)
         if study.weather:
-            _weather(study, data, group, aside, workers, tell)
+            _weather(study, data, group, aside, workers, progress)
         shutil.rmtree(aside / "parts", ignore_errors=True)
         group.attrs["complete"] = True
         with warnings.catch_warnings():

@@ -1,6 +1,6 @@
 """A network and a cube to a field on disk: tiles blended into mosaics, block by block of days."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from airloom.grid import Mosaic, Tile
 from airloom.infer.fields import create_zarr, write_day
 from airloom.learn.batches import Reader
 from airloom.methods.base import predict
+from airloom.progress import Progress
 
 BLOCK = 16  # days that are predicted at once
 
@@ -25,7 +26,7 @@ def predict_field(
     *,
     levels: Sequence[float] | None,
     attrs: dict[str, str],
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> None:
     """Write the field [µg m⁻³] of `days` (indices into the cube, all usable) to a Zarr store at `path`.
 

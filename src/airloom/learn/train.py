@@ -19,9 +19,9 @@ from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
 from airloom.learn.losses import station_mse, structural_dissimilarity
 from airloom.learn.stop import Stopped, stop_asked
+from airloom.progress import Progress
 from airloom.study import Phase
 
-Progress = Callable[[str, int, int], None]
 WARM_UP = 0.1  # share of the steps over which the learning rate rises
 CLIP = 1.0  # largest norm of the gradient
 CHECK = 32  # days a batch where nothing is trained
