@@ -1,0 +1,1 @@
+"""The twin: a synthetic but physical world over real geography, whose truth is known everywhere."""
