@@ -91,11 +91,17 @@ def _sweep(amount, air, displacement, border):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _departures(displacement, donor, part):  # type: ignore[no-untyped-def]
-    """Where each interface comes from: the cell of the extended line, and how far into it, 0…1."""
+    """Where each interface comes from: the cell of the extended line, and how far into it, 0…1.
+
+    Interfaces do not overtake each other, however steep the wind: what they enclose would be negative.
+    """
     interfaces, width = displacement.shape
+    before = np.zeros(BLOCK, np.float32)
     for i in range(interfaces):
         for b in range(BLOCK):
             at = np.float32(HALO + i) - (displacement[i, b] if b < width else np.float32(0.0))
+            at = max(at, before[b])
+            before[b] = at
             cell = np.int32(at)
             donor[i, b] = cell
             part[i, b] = at - np.float32(cell)
