@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from airloom.learn.losses import gaussian, station_mse, structural_dissimilarity
+from airloom.learn.losses import gaussian, roughness, station_mse, structural_dissimilarity
 
 NAN = float("nan")
 
@@ -20,6 +20,13 @@ def test_station_mse_counts_only_cells_with_a_value():
     observed = torch.tensor([[[NAN, 4.0], [NAN, NAN]], [[5.0, NAN], [NAN, 7.0]]])
     # errors −2, 0, 1: squares 4 + 0 + 1 over three values
     assert station_mse(predicted, observed).item() == pytest.approx(5 / 3)
+
+
+def test_roughness_is_the_mean_squared_slope_in_both_directions():
+    # columns 0, 2, 4 and rows that rise by 6, cells of 2 km: slopes 1 and 3 per km, squares 1 + 9
+    field = torch.tensor([[[[0.0, 2, 4], [6, 8, 10]]]])
+    assert roughness(field, 2000).item() == pytest.approx(10)
+    assert roughness(torch.full((2, 1, 3, 3), 5.0), 2000).item() == 0
 
 
 def test_station_mse_pulls_only_at_cells_with_a_value():

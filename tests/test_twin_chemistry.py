@@ -121,10 +121,10 @@ def test_organic_particles_come_of_voc_by_day():
 def test_rates_have_known_values():
     # IUPAC: k(NO + O3) = 1.4e-12 exp(−1310 / 298) = 1.7e-14 cm³ s⁻¹ at 298 K; no photolysis below the horizon
     shape = (1, 1, 1)
-    rates = Rates.of(np.full(shape, 298.0), np.full(shape, 60.0), flat(-0.1), flat(0.0), flat(1.0))
+    rates = Rates.of(np.full(shape, 298.0), np.full(shape, 60.0), flat(-0.1), flat(0.0))
     assert rates.no_o3.item() / MOLECULES == pytest.approx(1.73e-14, rel=0.01)
     assert rates.photolysis.item() == 0
-    noon = Rates.of(np.full(shape, 298.0), np.full(shape, 60.0), flat(1.0), flat(0.0), flat(1.0))
+    noon = Rates.of(np.full(shape, 298.0), np.full(shape, 60.0), flat(1.0), flat(0.0))
     assert noon.photolysis.item() == pytest.approx(9.4e-3, rel=0.02)
-    cloudy = Rates.of(np.full(shape, 298.0), np.full(shape, 60.0), flat(1.0), flat(1.0), flat(1.0))
+    cloudy = Rates.of(np.full(shape, 298.0), np.full(shape, 60.0), flat(1.0), flat(1.0))
     assert cloudy.photolysis.item() == pytest.approx(0.4 * noon.photolysis.item(), rel=1e-5)

@@ -48,8 +48,9 @@ class GriddedSource(ABC):
 
     Canonical form: one array a variable on (time, y, x) or (time, level, y, x), float32; `time` is UTC, each a full
     hour, ascending, without repeats; it marks the start of the hour that a mean describes and the moment of an
-    instantaneous value. `level` is in hPa, descending (the ground first). `latitude` (y) descends, `longitude` (x)
-    ascends within −180…180; both are cell centres in degrees. What a file lacks is NaN, or absent from `time`.
+    instantaneous value. `level` is in hPa, descending (the ground first); a chemistry model has `height` in m above ground
+    instead, ascending. `latitude` (y) descends, `longitude` (x) ascends within −180…180; both are cell centres in degrees.
+    What a file lacks is NaN, or absent from `time`.
 
     `read` takes one file (or one member of an archive) and may leave sums since midnight as they are, marked by the
     attribute `accumulated = 1` and labelled with the END of the sum; `combine` joins such parts in any order and undoes
@@ -104,3 +105,14 @@ class LayerSource(ABC):
     @abstractmethod
     def layers(self, grid: Grid) -> xr.Dataset:
         """The layers on `grid`, float32; raises DataError where a file cannot say where it lies."""
+
+
+class DailySource(ABC):
+    """Numbers of which there is one a day for the whole region, such as flights."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @abstractmethod
+    def daily(self, days: np.ndarray) -> xr.DataArray:
+        """Values of `days` (datetime64[D], UTC) on (time, channel), float32; raises DataError that names days it lacks."""

@@ -1,7 +1,9 @@
 """Files as the stores deliver them: plain, or several in a zip archive."""
 
+import errno
 import glob
 import os
+import shutil
 import tempfile
 import zipfile
 import zlib
@@ -44,13 +46,21 @@ class Member:
         Raises:
             DataError: the file cannot be read.
         """
-        try:
+        with self._reading():
             if self.inner is None:
                 with open(self.path, "rb") as file:
                     return file.read(count)
             with zipfile.ZipFile(self.path) as archive, archive.open(self.inner) as file:
                 return file.read(count)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What goes wrong while the file is read, as a DataError."""
+        try:
+            yield
         except (OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # unpacking filled the disk: the archive is sound
             raise DataError(f"{self.label} cannot be read: {error}. Fetch it again.") from error
 
     @contextmanager
@@ -61,7 +71,13 @@ class Member:
             return
         with tempfile.TemporaryDirectory(prefix="airloom-") as folder:
             path = Path(folder) / Path(self.inner).name
-            path.write_bytes(self.content())
+            with (
+                self._reading(),
+                zipfile.ZipFile(self.path) as archive,
+                archive.open(self.inner) as packed,
+                open(path, "wb") as file,
+            ):
+                shutil.copyfileobj(packed, file, 2**20)  # a month of a model is larger than some memories
             yield path
 
 

@@ -1,8 +1,7 @@
 """Maps in GeoTIFF or any other raster that GDAL opens, brought onto a grid by the area that pixels and cells share.
 
-A cell of the grid is a quadrilateral among the raster's pixels, turned by the angle between the two projections (11° at
-Madrid). Warping with GDAL's sums takes an upright box instead and loses 7 % of the mass there; exactextract cuts the
-quadrilateral itself, so neighbouring cells share a pixel without gap or overlap.
+Cells are cut out of the pixels exactly (see `overlap`): warping with GDAL's sums takes an upright box for a cell that is
+turned by the angle between the two projections, and loses 7 % of the mass at Madrid.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +14,6 @@ import numpy as np
 import rasterio
 import xarray as xr
 from affine import Affine
-from exactextract import exact_extract
-from exactextract.raster import NumPyRasterSource
 from pyproj import CRS, Transformer
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
@@ -27,9 +24,15 @@ from airloom.errors import DataError
 from airloom.grid import Grid
 from airloom.sources.base import LayerSource
 from airloom.sources.members import members
+from airloom.sources.overlap import corners, shared
 
-How = Literal["mean", "mode", "density"]
+How = Literal["mean", "mode", "density", "classes"]
 
+# CORINE's raster numbers its 44 classes; these are the last ones of its five groups
+LAND_COVER = {"artificial": 11, "agricultural": 22, "forest": 34, "wetland": 39, "water": 44}
+CORINE_EMPTY = 48  # CORINE's own number for no data, besides the file's
+
+STATISTICS = {"mean": "mean", "mode": "mode", "density": "sum", "classes": "mode"}
 LEAST_COVERED = 0.5  # share of a cell below which it is NaN
 BLOCK = 32  # cells along the edge of what is in memory at once
 MARGIN = 2  # pixels around a block, for the bilinear kernel
@@ -44,6 +47,8 @@ class Raster(LayerSource):
         how: "mean": area mean of a quantity such as elevation; where the pixels are larger than the cells, bilinear.
             "mode": the class that covers most of the cell; where the pixels are larger than the cells, the nearest one.
             "density": pixels hold amounts (people, kg); their sum per km², whose total over the map is that of the file.
+            "classes": pixels hold CORINE's classes 1 to 44; five layers, 1 where the class that covers most of the cell
+            belongs to the layer's group (artificial, agricultural, forest and semi-natural, wetland, water), else 0.
         units: unit of the pixels' values.
     """
 
@@ -56,11 +61,11 @@ class Raster(LayerSource):
     def layers(self, grid: Grid) -> xr.Dataset:
         """The layer on (y, x), float32; NaN in cells of which less than half holds data.
 
-        With "density" a pixel without data holds nothing.
+        With "density" a pixel without data holds nothing. With "classes" there are five layers, `name_artificial` and so on.
 
         Raises:
             DataError: a file is broken, has no projection, several bands or turned pixels; tiles do not fit each other
-                or differ where they overlap; no file reaches the grid.
+                or differ where they overlap; no file reaches the grid; "classes" finds a number that CORINE does not have.
         """
         with ExitStack() as stack:
             tiles = [stack.enter_context(_opened(stack.enter_context(m.local()))) for m in members(self.paths)]
@@ -78,15 +83,37 @@ class Raster(LayerSource):
         if self.how == "density":
             units = "km-2" if units == "1" else f"{units} km-2"
         attrs = {"units": units, "long_name": self.layer, "source": ", ".join(p.name for p in self.paths)}
+        if self.how == "classes":
+            values = self._one_hot(values)
+            return xr.Dataset(
+                {
+                    f"{self.layer}_{group}": (("y", "x"), layer, attrs | {"long_name": f"{self.layer}: {group}"})
+                    for group, layer in zip(LAND_COVER, values, strict=True)
+                },
+                {"y": grid.y, "x": grid.x},
+            )
         return xr.Dataset({self.layer: (("y", "x"), values, attrs)}, {"y": grid.y, "x": grid.x})
+
+    def _one_hot(self, classes: np.ndarray) -> np.ndarray:
+        """CORINE's classes on (y, x) → its groups on (group, y, x): 1 in one of them, 0 in the others; NaN without data."""
+        classes = np.where(classes == CORINE_EMPTY, np.nan, classes)
+        last = np.array([*LAND_COVER.values()])
+        strange = classes[~np.isnan(classes) & ~np.isin(classes, np.arange(1, last[-1] + 1))]
+        if strange.size:
+            raise DataError(
+                f"{', '.join(p.name for p in self.paths)} holds the class {strange[0]:g}, expected CORINE's 1 to 44. Use the "
+                "raster product, whose numbers these are; codes such as 112 are those of the vector product."
+            )
+        group = np.searchsorted(last, classes)
+        return np.where(np.isnan(classes), np.nan, group == np.arange(len(last))[:, None, None]).astype("float32")
 
     def _block(self, pixels: "_Pixels", cells: Grid, coarse: bool) -> np.ndarray:
         """The layer on the cells of one block, on (y, x); `coarse`: the pixels are larger than the cells."""
-        x, y = _corners(cells, pixels.crs)
+        x, y = corners(cells, pixels.crs)
         values, transform = pixels.read(x, y)
         if np.isnan(values).all():
             return np.full(cells.shape, np.nan)
-        result, covered = _shared(values, transform, x, y, "sum" if self.how == "density" else self.how)
+        result, covered = shared(values, transform, x, y, STATISTICS[self.how])
         if self.how == "density":
             result = result / (cells.cell / 1000) ** 2
         elif coarse:
@@ -124,7 +151,7 @@ class _Pixels:
 
     def reach(self, grid: Grid) -> bool:
         """Whether any tile meets the grid."""
-        x, y = _corners(grid, self.crs)
+        x, y = corners(grid, self.crs)
         return bool(np.isfinite(x).all() and np.isfinite(y).all()) and any(
             t.bounds.left < x.max() and t.bounds.right > x.min() and t.bounds.bottom < y.max() and t.bounds.top > y.min()
             for t in self.tiles
@@ -236,38 +263,6 @@ def _blocks(grid: Grid) -> Iterator[tuple[tuple[slice, slice], Grid]]:
                 (slice(row, row + shape[0]), slice(column, column + shape[1])),
                 Grid(grid.crs, left, top, grid.cell, shape),
             )
-
-
-def _corners(cells: Grid, crs: CRS) -> tuple[np.ndarray, np.ndarray]:
-    """The cells' corners in another projection, each on (y + 1, x + 1)."""
-    x = cells.left + np.arange(cells.shape[1] + 1) * cells.cell
-    y = cells.top - np.arange(cells.shape[0] + 1) * cells.cell
-    return Transformer.from_crs(cells.crs, crs, always_xy=True).transform(*np.meshgrid(x, y))
-
-
-def _shared(
-    values: np.ndarray, transform: Affine, x: np.ndarray, y: np.ndarray, statistic: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """A statistic of the pixels that each cell covers, weighted by the part covered, and the share of the cell with data.
-
-    `values` are the pixels and `transform` says where they lie; `x` and `y` are the cells' corners in the pixels'
-    projection, on (y + 1, x + 1); `statistic` is "mean", "mode" or "sum".
-    """
-    corners = np.stack([x, y], -1)
-    ring = (corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1], corners[:-1, :-1])
-    rings = np.stack(ring, 2).reshape(-1, 5, 2)  # (cell, corner, 2)
-    features = [
-        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [r.tolist()]}} for r in rings
-    ]
-    height, width = values.shape
-    left, top = transform.c, transform.f
-    source = NumPyRasterSource(values, left, top + height * transform.e, left + width * transform.a, top, nodata=np.nan)
-    found = exact_extract(source, features, [statistic, "count"], output="pandas")
-    a, b = rings[:, :-1], rings[:, 1:]
-    area = abs((a[..., 0] * b[..., 1] - b[..., 0] * a[..., 1]).sum(1)) / 2
-    shape = x.shape[0] - 1, x.shape[1] - 1
-    covered = found["count"].to_numpy() * abs(transform.a * transform.e) / area
-    return found[statistic].to_numpy(dtype=float).reshape(shape), covered.reshape(shape)
 
 
 def _interpolated(values: np.ndarray, transform: Affine, crs: CRS, cells: Grid, how: How) -> np.ndarray:

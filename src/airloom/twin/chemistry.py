@@ -27,7 +27,7 @@ class Rates:
 
     `no_o3`: NO + O₃ [m³ µmol⁻¹ s⁻¹]; `night`: NO₂ + O₃ in the dark, times the share that ends as nitrate [m³ µmol⁻¹ s⁻¹];
     `humid`: uptake of SO₂ by haze and cloud [s⁻¹]; `held`: share of ammonium nitrate that stays particulate 0…1: on
-    (layer, y, x). `photolysis`: of NO₂ [s⁻¹]; `biogenic`: reactivity of biogenic VOC to OH [s⁻¹], on (y, x).
+    (layer, y, x). `photolysis`: of NO₂ [s⁻¹]; `biogenic`: reactivity of biogenic VOC to OH over leaves [s⁻¹], on (y, x).
     """
 
     no_o3: np.ndarray
@@ -38,8 +38,8 @@ class Rates:
     biogenic: np.ndarray
 
     @classmethod
-    def of(cls, t: np.ndarray, r: np.ndarray, cossza: np.ndarray, cloud: np.ndarray, land: np.ndarray) -> "Rates":
-        """Rates of temperature `t` [K] and relative humidity `r` [%] on (layer, y, x), sun, cloud and land on (y, x)."""
+    def of(cls, t: np.ndarray, r: np.ndarray, cossza: np.ndarray, cloud: np.ndarray) -> "Rates":
+        """Rates of temperature `t` [K] and relative humidity `r` [%] on (layer, y, x), sun and cloud on (y, x)."""
         wet = np.clip(r / 100, 0, 1)
         sun = np.clip(cossza, 0.0, 1)
         clear = 0.0167 * np.exp(-0.575 / np.maximum(sun, 1e-2)) * (sun > 0.01)  # Parrish et al. (1983)
@@ -50,7 +50,7 @@ class Rates:
             "humid": 1.5e-6 * wet**4,
             "held": wet / (1 + np.exp((t - 288) / 4)),
             "photolysis": photolysis,
-            "biogenic": land * 1.5 * np.exp(0.09 * (t[0] - 298)),
+            "biogenic": 1.5 * np.exp(0.09 * (t[0] - 298)),
         }
         return cls(**{k: np.ascontiguousarray(v, np.float32) for k, v in found.items()})
 

@@ -28,6 +28,7 @@ from airloom.twin.layers import INTERFACES, LAYERS, THICKNESS
 from airloom.twin.species import GROUND, SETS, Species
 from airloom.twin.transport import horizontal
 from airloom.twin.turbulence import exchange, settling, uptake
+from airloom.twin.weather import Weather
 
 STEPS = 3  # an hour
 RELEASE = np.array(  # share of what is released at the ground and by stacks that enters each layer
@@ -86,7 +87,7 @@ class Model:
     """
 
     geography: Geography
-    weather: "xr.Dataset | object"
+    weather: Weather
     species: str = "nox"
     threads: int = 1
     table: Mapping[str, Species] = field(init=False)
@@ -96,12 +97,13 @@ class Model:
             raise DataError(f"species {self.species!r}: the model has the sets {' and '.join(SETS)}.")
         self.table = SETS[self.species]
         self.names = list(self.table)
-        self.fine = Bilinear(self.weather.grid, self.geography.grid)  # type: ignore[attr-defined]
+        self.fine = Bilinear(self.weather.grid, self.geography.grid)
         ground = kinds(self.geography)
         self.night, self.more = uptake(self.table, ground)
         self.settled = np.array([s.settling for s in self.table.values()], np.float32)
         self.roughness = np.exp(np.tensordot(np.log(ROUGHNESS), ground, 1)).astype(np.float32)
         self.air, self.between = _standard_air(self.geography.elevation)
+        self.leaves = ground[1:4].sum(0)  # what emits biogenic VOC
 
     def start(self, day: date) -> State:
         """Border air everywhere."""
@@ -120,7 +122,7 @@ class Model:
         """
         set_num_threads(self.threads)
         released = self._released(emissions)
-        weather, border = self.weather.day(day), self._border(day)  # type: ignore[attr-defined]
+        weather, border = self.weather.day(day), self._border(day)
         for hour in range(24):
             time = datetime(day.year, day.month, day.day) + timedelta(hours=hour)
             mean = self._hour(state, weather.isel(time=hour), border, {i: e[hour] for i, e in released.items()})
@@ -148,10 +150,9 @@ class Model:
         """An hour's steps; the mean concentration on (species, layer, y, x) [µg m⁻³]."""
         seconds = 3600 / STEPS
         cells = seconds / self.geography.grid.cell
-        u, v = (self.fine(weather[n].values) * np.float32(cells) for n in ("u", "v"))
+        u, v = (self.fine(weather[n].values) * np.float32(cells) for n in ("layer_u", "layer_v"))
         ustar, stability, depth = (self.fine(weather[n].values) for n in ("ustar", "inverse_obukhov", "blh"))
-        land = weather["land"].values if "land" in weather else np.ones(weather["tcc"].shape)
-        rates = Rates.of(*(weather[n].values for n in ("t", "r", "cossza", "tcc")), land).map(self.fine)
+        rates = Rates.of(*(weather[n].values for n in ("layer_t", "layer_r", "cossza", "tcc"))).map(self.fine)
         between = exchange(ustar, stability, depth, self.between)
         sun = np.minimum(rates.photolysis / np.float32(CLEAR), 1)
         down = settling(ustar, stability, self.roughness, sun, self.night, self.more, self.settled, THICKNESS[0])
@@ -191,7 +192,7 @@ class Model:
         of = dict(zip(self.names, amount, strict=True))
         voc = of.get("voc", np.zeros_like(of["no"]))
         nitric = photochemistry(
-            of["no"], of["no2"], of["o3"], voc, (rates.no_o3, rates.night), rates.photolysis, rates.biogenic, THICKNESS, seconds
+            of["no"], of["no2"], of["o3"], voc, (rates.no_o3, rates.night), rates.photolysis, rates.biogenic * self.leaves, THICKNESS, seconds
         )
         if self.species == "all":
             inputs = [of[n] for n in ("so2", "nh3", "voc", "hno3", "so4", "no3", "nh4", "soa", "no2")]

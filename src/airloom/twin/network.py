@@ -1,0 +1,147 @@
+"""Stations of the twin: where they stand, and what their instruments make of the truth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy.ndimage import maximum_filter
+
+from airloom.sources.base import OBSERVATIONS
+from airloom.twin.geography import Geography
+
+SPACE = 1000.0  # km² of land for a station
+KINDS = {  # type, area: share of the network; spread of the place's own factor; its mean
+    ("background", "urban"): (0.40, 0.16, 1.06),
+    ("background", "suburban"): (0.18, 0.16, 1.02),
+    ("background", "rural"): (0.17, 0.15, 0.95),
+    ("industrial", "suburban"): (0.08, 0.20, 1.08),
+    ("traffic", "urban"): (0.17, 0.25, 1.35),
+}
+ASSIMILATED = 0.65  # share of the background stations that the reanalysis knows
+ARTEFACT = 0.02  # of the ozone of a sunny hour that a molybdenum converter shows as NO₂
+NOISE = 0.6, 0.03  # µg m⁻³, and share of the value
+OUTAGES, OUTAGE_HOURS = 7.0, 30.0  # a year, and how long on average
+SPIKES = 2e-4  # share of hours
+STUCK = 0.3  # times a year that an instrument repeats itself for two days
+
+
+@dataclass(frozen=True)
+class Network:
+    """Stations: `table` has station, name, lon, lat [degrees], altitude [m], type, area, row, column, factor (what the place's
+    concentration is to its cell's), assimilated (whether the reanalysis knows it).
+    """
+
+    table: pl.DataFrame
+
+    @property
+    def cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of the stations' cells."""
+        return self.table["row"].to_numpy(), self.table["column"].to_numpy()
+
+
+def network(geography: Geography, seed: int) -> Network:
+    """Place stations: urban-heavy, as networks are; one a cell, each kind where it belongs."""
+    draw = np.random.default_rng([seed, 51])
+    grid = geography.grid
+    total = max(len(KINDS), round(float(geography.land.sum()) * (grid.cell / 1000) ** 2 / SPACE))
+    taken = np.zeros(grid.shape, bool)
+    weights = _weights(geography)
+    parts = []
+    for (kind, area), (share, spread, mean) in KINDS.items():
+        weight = np.where(taken, 0.0, weights[kind, area]).ravel()
+        count = min(round(share * total), int((weight > 0).sum()))
+        if count == 0:
+            continue
+        cells = draw.choice(weight.size, size=count, replace=False, p=weight / weight.sum())
+        taken.ravel()[cells] = True
+        row, column = np.unravel_index(cells, grid.shape)
+        factor = mean * np.exp(spread * draw.standard_normal(count) - spread**2 / 2)
+        known = (draw.random(count) < ASSIMILATED) & (kind == "background")
+        parts.append(
+            pl.DataFrame({"row": row, "column": column, "factor": factor, "assimilated": known}).with_columns(
+                type=pl.lit(kind), area=pl.lit(area)
+            )
+        )
+    return Network(_named(pl.concat(parts), geography))
+
+
+def _weights(geography: Geography) -> dict[tuple[str, str], np.ndarray]:
+    """How likely each kind stands in each cell, on (y, x)."""
+    people, grid = geography.population, geography.grid
+    dry = geography.land > 0.6
+    near_town = maximum_filter(people, size=2 * max(1, round(4000 / grid.cell)) + 1)
+    works = np.zeros(grid.shape, bool)
+    sites = geography.sites.filter(geography.sites["kind"].is_in(["industry", "power", "port"]))
+    row = np.floor((grid.top - sites["y"].to_numpy()) / grid.cell).astype(int)
+    column = np.floor((sites["x"].to_numpy() - grid.left) / grid.cell).astype(int)
+    inside = (row >= 0) & (row < grid.shape[0]) & (column >= 0) & (column < grid.shape[1])
+    works[row[inside], column[inside]] = True
+    works = maximum_filter(works, size=3)
+    town, suburb = np.quantile(people[dry], [0.97, 0.90]) if dry.any() else (1000.0, 300.0)
+    urban = dry & (people >= max(800.0, town))
+    suburban = dry & (people >= min(250.0, suburb)) & ~urban
+    return {
+        ("background", "urban"): urban * np.sqrt(people),
+        ("background", "suburban"): suburban * 1.0,
+        ("background", "rural"): (dry & (near_town < 150) & (geography.elevation < 1500)) * 1.0,
+        ("industrial", "suburban"): (dry & works) * 1.0,
+        ("traffic", "urban"): urban * geography.road_density.sum(0),
+    }
+
+
+def _named(table: pl.DataFrame, geography: Geography) -> pl.DataFrame:
+    """Ids, names, coordinates at the cells' centres, altitude."""
+    lon, lat = geography.grid.lonlat()
+    at = table["row"].to_numpy(), table["column"].to_numpy()
+    ids = [f"TW/SPO-TW{i + 1:04d}_00008_100" for i in range(len(table))]
+    return table.with_columns(
+        station=pl.Series(ids),
+        name=pl.Series([f"{a} {i + 1}" for i, a in enumerate(table["area"])]),
+        lon=pl.Series(lon[at]),
+        lat=pl.Series(lat[at]),
+        altitude=pl.Series(geography.elevation[at].astype(float)),
+    )
+
+
+def observe(stations: Network, hours: np.ndarray, truth: Mapping[str, np.ndarray], sun: np.ndarray, seed: int) -> pl.DataFrame:
+    """What the instruments report of hourly NO₂, with the columns of OBSERVATIONS.
+
+    The value is the cell's times the place's factor, at traffic stations a part of the cell's NO besides; a converter shows
+    some of the products of sunny hours as NO₂; noise, outages, spikes and stuck values come on top. What the provider
+    would mark as invalid is marked so, most of it.
+
+    Arguments:
+        hours: starts of the hours, datetime64, on (time,), within one year.
+        truth: "no2", "no", "o3" in the stations' cells at the ground [µg m⁻³], on (time, station).
+        sun: 0…1 on (time, station).
+    """
+    year = int(str(hours[0])[:4])
+    draw = np.random.default_rng([seed, 52, year, int(str(hours[0])[5:7])])
+    table = stations.table
+    traffic = (table["type"] == "traffic").to_numpy()
+    value = truth["no2"] * table["factor"].to_numpy() + 0.3 * truth["no"] * traffic + ARTEFACT * truth["o3"] * sun
+    value = value + draw.standard_normal(value.shape) * np.hypot(NOISE[0], NOISE[1] * value)
+    valid = np.ones(value.shape, bool)
+    spike = draw.random(value.shape) < SPIKES
+    value = np.where(spike, value + draw.exponential(300.0, value.shape), value)
+    valid &= ~(spike & (draw.random(value.shape) < 0.8))  # one in five slips through
+    share = len(hours) / 8766
+    for station in range(len(table)):
+        for _ in range(draw.poisson(OUTAGES * share)):
+            first, length = draw.integers(len(hours)), 1 + int(draw.exponential(OUTAGE_HOURS))
+            valid[first : first + length, station] = False
+            value[first : first + length, station] = draw.choice([-9900.0, 0.0])
+        for _ in range(draw.poisson(STUCK * share)):
+            first = draw.integers(len(hours))
+            value[first : first + 48, station] = value[first, station]
+    ids = table["station"].to_list()
+    return pl.DataFrame(
+        {
+            "station": np.tile(np.array(ids), len(hours)),
+            "start": np.repeat(hours.astype("datetime64[us]"), len(ids)),
+            "hours": np.ones(value.size),
+            "value": np.round(value, 3).ravel(),
+            "valid": valid.ravel(),
+        }
+    ).with_columns(pl.col("start").dt.replace_time_zone("UTC")).select(list(OBSERVATIONS)).sort("station", "start")
