@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import shapely
+import shapely.affinity
 
 from airloom.files import whole
 from airloom.sources.places import EAST, NORTH, SOUTH, WEST
@@ -37,9 +38,13 @@ def polygons(path: Path, layer: str) -> Iterator[shapely.Geometry]:
 
 
 def ring(arcs: list[np.ndarray], numbers: list[int]) -> np.ndarray:
-    """Vertices of the arcs end to end; a number ~n means arc n backwards, and neighbours share a vertex."""
+    """Vertices of the arcs end to end; a number ~n means arc n backwards, and neighbours share a vertex.
+
+    A ring that crosses 180° goes on beyond it, instead of leaping round the globe.
+    """
     pieces = [arcs[n] if n >= 0 else arcs[~n][::-1] for n in numbers]
-    return np.concatenate([pieces[0], *(piece[1:] for piece in pieces[1:])])
+    points = np.concatenate([pieces[0], *(piece[1:] for piece in pieces[1:])])
+    return np.column_stack([np.unwrap(points[:, 0], period=360), points[:, 1]])
 
 
 def cut(path: Path, layer: str, kind: str) -> pl.DataFrame:
@@ -47,9 +52,10 @@ def cut(path: Path, layer: str, kind: str) -> pl.DataFrame:
     window = shapely.box(WEST - MARGIN, SOUTH - MARGIN, EAST + MARGIN, NORTH + MARGIN)
     shapes: list[Any] = []
     for polygon in polygons(path, layer):
-        if polygon.intersects(window):
-            inside = shapely.simplify(shapely.make_valid(polygon).intersection(window), DETAIL)
-            shapes += [part for part in shapely.get_parts(inside) if part.geom_type == "Polygon"]
+        for turn in (-360, 0, 360):
+            turned = shapely.affinity.translate(shapely.make_valid(polygon), turn)
+            inside = shapely.simplify(turned.intersection(window), DETAIL)
+            shapes += [part for part in shapely.get_parts(inside) if part.geom_type == "Polygon" and not part.is_empty]
     shapes = [shape for shape in shapes if area(shape) > SMALLEST[kind]]
     shapes.sort(key=lambda shape: -area(shape))
     rounded = [shapely.set_precision(shape, 0.0005) for shape in shapes]

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from airloom.errors import AirloomError, StudyError
+from airloom.progress import Progress as Reporter
 from airloom.study import Study, changed, keys, load
 
 if TYPE_CHECKING:
@@ -104,6 +105,23 @@ def run_all(study: StudyFile, *, data: Data = None, folder: Folder = None, worke
     print(f"fields: {field}\nscores: {run.folder / 'scores.json'}\nreport: {page}")
 
 
+@app.command
+def screen(
+    files: Annotated[list[Path], Parameter(help="Files of the CAMS European reanalyses, NetCDF or zip archives of it.")],
+    *,
+    variable: Annotated[str, Parameter(help="The pollutant.")] = "no2",
+    folder: Annotated[Path, Parameter(help="Where screen.json, screen.png and screen.parquet go.")] = Path("screen"),
+) -> None:
+    """Compare the distributions of model fields by level, month and year with the other years; name outlier years."""
+    from airloom.sources.cams import CAMSEurope
+    from airloom.verify.screen import screen as look
+
+    with _shown() as show:
+        found = look(files, CAMSEurope().read, variable, folder, show)
+    for line in found.lines:
+        print(line)
+
+
 @app.command(name="keys")
 def print_keys() -> None:
     """Every key that a study may have, with its default and what it means."""
@@ -147,6 +165,13 @@ def _run(study: Path, data: Path | None, folder: Path | None, workers: int, chan
     from airloom.run import Run
 
     asked = _study(study, changes)
+    with _shown() as show:
+        yield Run(asked, _data(asked, data), _folder(asked, folder), workers=workers, progress=show)
+
+
+@contextmanager
+def _shown() -> Iterator[Reporter]:
+    """Bars on the terminal, one a stage."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -163,7 +188,7 @@ def _run(study: Path, data: Path | None, folder: Path | None, workers: int, chan
                 tasks[stage] = bars.add_task(what, total=total)
             bars.update(tasks[stage], description=what, completed=done, total=total)
 
-        yield Run(asked, _data(asked, data), _folder(asked, folder), workers=workers, progress=show)
+        yield show
 
 
 def main() -> None:

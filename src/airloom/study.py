@@ -175,6 +175,12 @@ class Loss(Part):
     station_mse: float = Field(
         1, ge=0, description="Squared error at station cells, in units of the observations' variance."
     )
+    roughness: float = Field(
+        0,
+        ge=0,
+        description="Mean squared slope of the field [km²], in standard deviations of the observations per km: what holds "
+        "places without a station where no chemistry model does; not in the paper.",
+    )
     former_ssim: float = Field(0, ge=0, description="1 − SSIM between the model and the one that the phase started from.")
     ssim_cell: float = Field(8000, gt=0, description="Cells on which the two are compared [m]; 8 km in the paper.")
     ssim_window: int = Field(11, ge=3, description="Cells along an edge of SSIM's Gaussian window; odd.")

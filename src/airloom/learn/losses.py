@@ -17,6 +17,16 @@ def station_mse(predicted: Tensor, observed: Tensor) -> Tensor:
     return error.square().sum() / there.sum().clamp(min=1)
 
 
+def roughness(field: Tensor, cell: float) -> Tensor:
+    """Mean squared slope of a field on (batch, level, y, x), per km; `cell` is the edge of a cell [m].
+
+    Between stations nothing else says what a field must not do: without it a network is free to tell every station's cell
+    from its neighbours.
+    """
+    down, across = (field.diff(dim=d).square().mean() for d in (-2, -1))
+    return (down + across) / (cell / 1000) ** 2
+
+
 def structural_dissimilarity(a: Tensor, b: Tensor, *, window: int = 11) -> Tensor:
     """1 − mean SSIM of slices on (batch, level, y, x), each min–max normalised (paper 000, Eq. 1; Wang et al., 2004).
 

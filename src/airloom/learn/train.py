@@ -17,7 +17,7 @@ from airloom.grid import Tile
 from airloom.learn.batches import Batch, Reader, order
 from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
-from airloom.learn.losses import station_mse, structural_dissimilarity
+from airloom.learn.losses import roughness, station_mse, structural_dissimilarity
 from airloom.learn.stop import Stopped, stop_asked
 from airloom.progress import Progress
 from airloom.study import Phase
@@ -212,6 +212,8 @@ class PhaseTrainer:
         predicted = self.network(batch.inputs)
         weights = self.phase.loss
         loss = weights.station_mse * station_mse(predicted[:, 0], batch.observed)  # stations see the lowest level
+        if weights.roughness:
+            loss = loss + weights.roughness * roughness(predicted, self.reader.cube.grid.cell)
         if weights.former_ssim and self.former is not None:
             before = torch.stack([self._former_field[day, batch.tile] for day in batch.days.tolist()])
             now = self._coarse(predicted)

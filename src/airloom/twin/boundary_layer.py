@@ -98,7 +98,7 @@ class BoundaryLayer:
         inversion = land * stable + (1 - land) * np.maximum(-sea, 0)
 
         drag, ustar, inverse = _friction(surface, heat, t, speed)
-        mechanical = _mechanical(ustar, inverse, f)
+        mechanical = np.maximum(_mechanical(ustar, inverse, f), 25 + 100 * (1 - land))
         rises = land * convective + 0.6 * (1 - land)
         clouds = 2.0 * (1 - land) * np.clip(heat / 5, 0, 1)  # over sea they stir from above [K]
         height = mechanical + rises * np.maximum((mixed + clouds) / excess - mechanical, 0)
@@ -162,7 +162,7 @@ def _friction(
     """Drag, friction velocity [m s⁻¹] and inverse Obukhov length [m⁻¹], by the wind above and stability."""
     rough = np.log(surface.roughness / ROUGH_SEA) / np.log(ROUGH_LAND / ROUGH_SEA)
     speed = np.maximum(speed, 1.0)
-    neutral = (0.028 + 0.012 * rough) / np.sqrt(1 + (speed / 32) ** 2)  # less drag for the more wind, as Rossby numbers grow
+    neutral = (0.031 + 0.013 * rough) / np.sqrt(1 + (speed / 32) ** 2)  # less drag for the more wind, as Rossby numbers grow
     inverse = _inverse_obukhov(heat, t, np.maximum(neutral * speed, 0.04))
     factor = np.where(inverse > 0, 1 - 0.5 * np.tanh(inverse / 0.025), 1 + 0.2 * np.tanh(-inverse / 0.02))
     drag = neutral * factor
@@ -179,7 +179,7 @@ def _mechanical(ustar: np.ndarray, inverse: np.ndarray, f: np.ndarray) -> np.nda
     """Depth that the wind alone stirs [m]: 0.15 u*/f, less where stable (Zilitinkevich, 1972)."""
     neutral = 1500 * np.tanh(0.15 * ustar / f / 1500)
     stable = 0.4 * np.sqrt(ustar / (f * np.maximum(inverse, 1e-5)))
-    return np.maximum(neutral * stable / np.hypot(neutral, stable), 25)
+    return neutral * stable / np.hypot(neutral, stable)
 
 
 def _angle(surface: Surface, inverse: np.ndarray) -> np.ndarray:

@@ -66,12 +66,8 @@ def photochemistry(no, no2, o3, voc, rates, photolysis, biogenic, thickness, sec
     The three fast reactions are solved together, implicitly: with NOx = NO + NO₂ and Ox = O₃ + NO₂ kept, NO₂ is the root of
     a quadratic that lies in 0 … min(NOx, Ox). So the photostationary state is exact for long steps, and nothing is negative.
 
-    Arguments:
-        no, no2, o3, voc: amounts [µmol m⁻²] on (layer, y, x); `voc` may be a field of zeros.
-        rates: (no_o3, night) of `Rates`.
-        photolysis, biogenic: of `Rates`, on (y, x).
-        thickness: of the layers [m].
-        seconds: the step.
+    Amounts are in µmol m⁻²; `voc` may be a field of zeros. `rates` are (no_o3, night) of `Rates`, `photolysis` and `biogenic`
+    its others on (y, x); `thickness` is that of the layers [m], `seconds` the step.
 
     Returns:
         NOx that became nitric acid [µmol m⁻²], on (layer, y, x).
@@ -114,13 +110,8 @@ def particles(so2, nh3, voc, hno3, so4, no3, nh4, soa, no2, nitric, rates, photo
     Ammonia first neutralises sulphate (two to one); what remains meets nitric acid, and of the pairs the share `held`,
     greater when cold and humid, is particulate. Sulphur and nitrogen are conserved.
 
-    Arguments:
-        so2 … soa, no2: amounts on (layer, y, x) [µmol m⁻²; `soa` µg m⁻²].
-        nitric: nitric acid that `photochemistry` made.
-        rates: (humid, held) of `Rates`.
-        photolysis: of `Rates`, on (y, x).
-        thickness: of the layers [m].
-        seconds: the step.
+    Amounts are in µmol m⁻², `soa` in µg m⁻², all on (layer, y, x); `nitric` is the acid that `photochemistry` made. `rates` are
+    (humid, held) of `Rates`, `photolysis` its own on (y, x); `thickness` is that of the layers [m], `seconds` the step.
     """
     humid, held = rates
     layers, rows, columns = so2.shape
@@ -130,7 +121,9 @@ def particles(so2, nh3, voc, hno3, so4, no3, nh4, soa, no2, nitric, rates, photo
         deep = np.float32(thickness[k])
         for x in range(columns):
             b = no2[k, y, x] / deep
-            hydroxyl = photolysis[y, x] / np.float32(CLEAR) * np.float32(OH_NOON / MOLECULES) / (one + b / np.float32(TITRATED))
+            hydroxyl = (
+                photolysis[y, x] / np.float32(CLEAR) * np.float32(OH_NOON / MOLECULES) / (one + b / np.float32(TITRATED))
+            )
             left = so2[k, y, x] / (one + step * (np.float32(SO2_OH) * hydroxyl + humid[k, y, x]))
             sulphate = so4[k, y, x] + (so2[k, y, x] - left)
             so2[k, y, x], so4[k, y, x] = left, sulphate

@@ -102,17 +102,18 @@ def to_sea(x: np.ndarray, y: np.ndarray, *, at_most: float = FAR) -> np.ndarray:
 def wet_and_dry(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The parts of lines in EUROPE's projection on water and on land; either may be empty."""
     tree, lakes = pieces("land"), pieces("lake")
-    dry = np.full(len(lines), shapely.LineString(), object)
-    inside, piece = tree.query(lines, predicate="within")
-    dry[inside] = lines[inside]
+    wet, dry = lines.copy(), np.full(len(lines), shapely.LineString(), object)
+    inside, _ = tree.query(lines, predicate="within")
+    wet[inside], dry[inside] = shapely.LineString(), lines[inside]
     rest = np.setdiff1d(np.arange(len(lines)), inside)
     line, piece = tree.query(lines[rest], predicate="intersects")
     parts = shapely.intersection(lines[rest][line], tree.geometries[piece])
     for number in np.unique(line):
         dry[rest[number]] = shapely.line_merge(shapely.union_all(parts[line == number]))
+    for number, land in zip(rest[line], tree.geometries[piece], strict=True):
+        wet[number] = shapely.difference(wet[number], land)
     for number, lake in zip(*lakes.query(dry, predicate="intersects"), strict=True):
+        water = shapely.intersection(dry[number], lakes.geometries[lake])
+        wet[number] = shapely.union(wet[number], water)
         dry[number] = shapely.difference(dry[number], lakes.geometries[lake])
-    partly = shapely.length(dry) < shapely.length(lines) * (1 - 1e-9)
-    wet = np.full(len(lines), shapely.LineString(), object)
-    wet[partly] = shapely.difference(lines[partly], dry[partly])
     return wet, dry

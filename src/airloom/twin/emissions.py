@@ -16,7 +16,7 @@ from airloom.twin.geography import Geography
 SECTORS = ("road", "transport", "energy", "industry", "residential", "shipping")
 YEAR = 365.25 * 86400.0
 PERSONAL = {"road": 5.6, "transport": 1.7, "energy": 1.5, "industry": 2.2, "residential": 2.0}  # kg NO₂ a person and year
-LANE = 0.09  # kg NO₂ s⁻¹ for a lane of traffic 1 through 1000 km
+LANE = 4.0  # kg NO₂ s⁻¹ of a lane with the traffic of the Dover Strait, through 1000 km
 STACK = {"energy": 0.95, "industry": 0.6, "shipping": 0.3}  # share that leaves by stacks; the rest at the ground
 RELEASES = ("ground", "stack")
 BY_NOX = {  # mass of each species for a mass of NOx, by sector
@@ -39,7 +39,12 @@ WEEK = {  # Monday … Sunday
     "shipping": (1.0,) * 7,
 }
 SWING = {"road": -0.02, "transport": -0.1, "energy": 0.15, "industry": 0.03, "residential": 0.75, "shipping": -0.05}
-RUSH = {"road": ((8, 1.1), (17.5, 1.3)), "transport": ((11, 1.2),), "energy": ((11, 0.4), (19, 0.5)), "residential": ((7.5, 0.6), (20, 1.0))}
+RUSH = {
+    "road": ((8, 1.1), (17.5, 1.3)),
+    "transport": ((11, 1.2),),
+    "energy": ((11, 0.4), (19, 0.5)),
+    "residential": ((7.5, 0.6), (20, 1.0)),
+}
 NIGHT = {"road": 0.25, "transport": 0.3, "energy": 0.75, "industry": 0.8, "residential": 0.5, "shipping": 1.0}
 
 
@@ -120,7 +125,9 @@ def expected(geography: Geography) -> np.ndarray:
         "road": _unit(on_roads) * 0.6 + _unit(people) * 0.4,
         "transport": _unit(people) * 0.5 + _unit(_farmland(geography)) * 0.3 + _unit(_at_sites(geography, "airport")) * 0.2,
         "energy": _unit(_at_sites(geography, "power")) * 0.85 + _unit(people) * 0.15,
-        "industry": _unit(_at_sites(geography, "industry")) * 0.6 + _unit(people) * 0.3 + _unit(_at_sites(geography, "port")) * 0.1,
+        "industry": _unit(_at_sites(geography, "industry")) * 0.6
+        + _unit(people) * 0.3
+        + _unit(_at_sites(geography, "port")) * 0.1,
         "residential": _unit(people),
     }
     maps = [shapes[s] * PERSONAL[s] * inhabitants / YEAR / area for s in SECTORS[:-1]]

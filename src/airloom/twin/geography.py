@@ -81,8 +81,8 @@ def _check(grid: Grid) -> None:
     lon, lat = grid.lonlat()
     if not (lon.min() >= WEST and lon.max() <= EAST and lat.min() >= SOUTH and lat.max() <= NORTH):
         raise StudyError(
-            f"the twin's grid lies at {lon.min():.1f}…{lon.max():.1f}°E, {lat.min():.1f}…{lat.max():.1f}°N; its towns and coasts "
-            f"cover {WEST:g}…{EAST:g}°E, {SOUTH:g}…{NORTH:g}°N. Move or shrink the grid."
+            f"the twin's grid lies at {lon.min():.1f}…{lon.max():.1f}°E, {lat.min():.1f}…{lat.max():.1f}°N; its "
+            f"towns and coasts cover {WEST:g}…{EAST:g}°E, {SOUTH:g}…{NORTH:g}°N. Move or shrink the grid."
         )
 
 

@@ -40,8 +40,24 @@ ESTUARIES = (  # longitude, latitude, radius [km]
     *((-0.95, 45.45, 30), (0.6, 51.5, 25), (-2.9, 51.45, 25), (0.25, 49.45, 12), (9.2, 53.87, 22), (-0.1, 53.65, 18)),
     *((-9.0, 38.75, 15), (3.9, 51.42, 22), (-3.0, 56.05, 18), (-2.95, 53.35, 10), (-2.1, 47.28, 10)),
 )
-FLATS = ((5.3, 53.3, 40), (6.5, 53.48, 35), (8.1, 53.75, 35), (8.7, 54.4, 40), (-3.0, 54.1, 18), (0.3, 52.95, 14), (-1.4, 48.65, 10))
-LAGOONS = ((12.3, 45.4, 25), (4.6, 43.5, 18), (3.6, 43.4, 14), (12.2, 44.75, 14), (13.2, 45.72, 14), (19.7, 54.45, 40), (-0.8, 37.75, 10))
+FLATS = (
+    (5.3, 53.3, 40),
+    (6.5, 53.48, 35),
+    (8.1, 53.75, 35),
+    (8.7, 54.4, 40),
+    (-3.0, 54.1, 18),
+    (0.3, 52.95, 14),
+    (-1.4, 48.65, 10),
+)
+LAGOONS = (
+    (12.3, 45.4, 25),
+    (4.6, 43.5, 18),
+    (3.6, 43.4, 14),
+    (12.2, 44.75, 14),
+    (13.2, 45.72, 14),
+    (19.7, 54.45, 40),
+    (-0.8, 37.75, 10),
+)
 MARSHES = ((12.25, 44.9, 14), (4.4, 43.5, 12), (-6.3, 36.9, 14), (8.7, 54.3, 12), (-1.1, 46.3, 12))
 
 
@@ -52,12 +68,14 @@ def landcover(
     """Classes 1…44 on (y, x), int8.
 
     Arguments:
+        grid: the cells.
         above: share of a cell above the sea, lakes counted.
         lake: share of a cell covered by lakes.
         elevation: m.
         population: people per km².
         highways: density of the roads of the first class [m km⁻²].
         sites: as `sites` gives them.
+        seed: of the patches.
     """
     where = _Where(grid, elevation, population, above - lake, seed)
     suitable = _suitability(where)
@@ -80,7 +98,7 @@ class _Where:
         self.sea = to_sea(self.x.ravel(), self.y.ravel(), at_most=100_000).reshape(grid.shape) / 1000  # km
         # height as vegetation feels it: the tree line sinks by 110 m a degree north of the Alps
         self.felt = elevation + 110 * np.maximum(self.lat - 46, 0) * (elevation > 300)
-        coastal_south = 43.9 - 0.9 * np.clip(elevation / 500, 0, 3) + np.where(self.lon > 10, 0.7, 0)
+        coastal_south = 43.9 - 0.5 * np.clip(elevation / 500, 0, 3) + np.where(self.lon > 10, 0.7, 0)
         self.mediterranean = _step(coastal_south - self.lat, 0.5)
         self.atlantic = _step(2.5 - self.lon + 0.35 * (self.lat - 47), 2.0) * (1 - self.mediterranean)
         self.boreal = _step(self.lat - 58.8, 0.8)
@@ -88,7 +106,9 @@ class _Where:
     def patches(self, code: int) -> np.ndarray:
         """A smooth random field of standard deviation 0.85, its own for each class."""
         shortest = max(2 * self.grid.cell, 4000)
-        return 0.85 * fractal(self.x, self.y, longest=48_000, shortest=shortest, seed=self.seed + COVER + 1000 * code, roughness=0.75)
+        return 0.85 * fractal(
+            self.x, self.y, longest=48_000, shortest=shortest, seed=self.seed + COVER + 1000 * code, roughness=0.75
+        )
 
     def within(self, lon: float, lat: float, reach: float) -> np.ndarray:
         """1 in the middle of a region, falling to nothing beyond its radius [km]."""
@@ -129,11 +149,11 @@ def _suitability(where: _Where) -> dict[int, np.ndarray]:
         243: 0.2 + 0.7 * field + 0.7 * middle,
         244: -2.0 + field + 0.6 * warm - 3 * temperate,
         311: 0.9 + forest + 0.3 * temperate - 1.5 * cold - 1.2 * where.high(1400) - 0.5 * wet,
-        312: 0.3 + forest + 1.0 * where.high(800) + 1.3 * cold - 0.4 * wet,
+        312: 0.3 + forest + 1.0 * where.high(800) + 1.3 * cold - 0.4 * wet - 0.9 * warm,
         313: 0.4 + forest + 0.4 * where.high(700) + 0.7 * cold - 0.5 * warm,
         321: -0.9 + 1.2 * middle + 2.6 * alpine - 2.2 * where.high(2500),
         322: -1.0 + 1.0 * middle * wet + 1.2 * where.high(1500) - 1.2 * where.high(2400) + 0.6 * wet * where.high(700),
-        323: -1.6 + 2.3 * warm + 0.6 * where.high(500) * warm - 3 * temperate - 2 * where.high(1500),
+        323: -0.9 + 2.3 * warm + 0.6 * where.high(500) * warm - 3 * temperate - 2 * where.high(1500),
         324: -0.3 + 0.7 * middle + 0.5 * cold + 0.3 * warm - 1.5 * alpine,
         331: -0.6 + 1.2 * _step(2.0 - where.sea, 0.5) - 5 * _step(where.sea - 4, 0.5) - 2 * where.high(100),
         332: -4.0 + 5.0 * where.high(2300) - 1.5 * where.high(3200),

@@ -20,6 +20,7 @@ def lights(
     """Radiance [nW cm⁻² sr⁻¹] on (y, x), float32.
 
     Arguments:
+        grid: the cells.
         land: share of a cell that is land.
         population: people per km².
         road_density: m km⁻² on (class, y, x).

@@ -21,13 +21,14 @@ class Terrain:
     """How the ground steers the wind.
 
     Arguments:
-        elevation: m, on (y, x), on cells of `cell` metres.
+        elevation: m, float32, on (y, x), on cells of `cell` metres.
     """
 
     def __init__(self, elevation: np.ndarray, cell: float) -> None:
         self.cell = cell
         self.rows, self.columns = (_bells(n, cell) for n in elevation.shape)
-        self.slope = gradient(self.smooth(elevation.astype(np.float32)), cell)
+        self.elevation = self.smooth(elevation)  # m, as the air some way above the ground feels it
+        self.slope = gradient(self.elevation, cell)
         steep = np.maximum(np.hypot(*self.slope), 1e-6)
         self.uphill = (self.slope[0] / steep, self.slope[1] / steep)
         self.barrier = 0.65 * np.tanh(steep / 0.008)  # share of the wind across that the terrain stops
@@ -77,7 +78,7 @@ class LocalWind:
         warm = terrain.smooth(layer.warming(np.full((1, 1, 1), 20, np.float32))[:, 0])
         tx, ty = gradient(warm, terrain.cell)
         turn = np.radians(25)  # by the Earth's rotation, to the right
-        strength = 4.5e4
+        strength = 3.7e4
         u = strength * (tx * np.cos(turn) + ty * np.sin(turn))
         v = strength * (ty * np.cos(turn) - tx * np.sin(turn))
         up = land * terrain.steep * np.clip(np.where(layer.heat > 0, layer.heat / 60, layer.heat / 12), -1.3, 2.5)

@@ -114,6 +114,8 @@ class Model:
         """Run a day from `state`, which it changes; gives each hour as it is done.
 
         Arguments:
+            state: where the model stands.
+            day: date of the day.
             emissions: of "nox" (as NO₂) and, with all species, "so2", "nh3", "voc", "pm25", "pmcoarse" [kg m⁻² s⁻¹], each on
                 (hour, release, y, x); release is the ground, then stacks.
 
@@ -127,7 +129,9 @@ class Model:
             time = datetime(day.year, day.month, day.day) + timedelta(hours=hour)
             mean = self._hour(state, weather.isel(time=hour), border, {i: e[hour] for i, e in released.items()})
             if not np.isfinite(mean).all():
-                raise DataError(f"the model at {time:%Y-%m-%d %H:00}: a concentration is not finite. Look at the day's emissions.")
+                raise DataError(
+                    f"the model at {time:%Y-%m-%d %H:00}: a concentration is not finite. Look at the day's emissions."
+                )
             yield Hour(time, {n: mean[i] for i, n in enumerate(self.names)})
 
     def _released(self, emissions: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
@@ -138,9 +142,13 @@ class Model:
             if name not in emissions:
                 raise DataError(f"emissions: {name!r} is missing; this model needs {', '.join(wanted)}.")
             if emissions[name].shape != shape:
-                raise DataError(f"emissions of {name}: on {emissions[name].shape}, expected (hour, release, y, x) = {shape}.")
+                raise DataError(
+                    f"emissions of {name}: on {emissions[name].shape}, expected (hour, release, y, x) = {shape}."
+                )
             if not np.min(emissions[name]) >= 0:
-                raise DataError(f"emissions of {name}: the least is {np.min(emissions[name])}; they cannot be negative or NaN.")
+                raise DataError(
+                    f"emissions of {name}: the least is {np.min(emissions[name])}; they cannot be negative or NaN."
+                )
         rest = {self.names.index(n): emissions[n] for n in wanted[1:]}
         as_no = np.float32(NO_SHARE * self.table["no"].mass / self.table["no2"].mass)
         nox = emissions["nox"]
@@ -192,7 +200,15 @@ class Model:
         of = dict(zip(self.names, amount, strict=True))
         voc = of.get("voc", np.zeros_like(of["no"]))
         nitric = photochemistry(
-            of["no"], of["no2"], of["o3"], voc, (rates.no_o3, rates.night), rates.photolysis, rates.biogenic * self.leaves, THICKNESS, seconds
+            of["no"],
+            of["no2"],
+            of["o3"],
+            voc,
+            (rates.no_o3, rates.night),
+            rates.photolysis,
+            rates.biogenic * self.leaves,
+            THICKNESS,
+            seconds,
         )
         if self.species == "all":
             inputs = [of[n] for n in ("so2", "nh3", "voc", "hno3", "so4", "no3", "nh4", "soa", "no2")]

@@ -104,7 +104,9 @@ def _named(table: pl.DataFrame, geography: Geography) -> pl.DataFrame:
     )
 
 
-def observe(stations: Network, hours: np.ndarray, truth: Mapping[str, np.ndarray], sun: np.ndarray, seed: int) -> pl.DataFrame:
+def observe(
+    stations: Network, hours: np.ndarray, truth: Mapping[str, np.ndarray], sun: np.ndarray, seed: int
+) -> pl.DataFrame:
     """What the instruments report of hourly NO₂, with the columns of OBSERVATIONS.
 
     The value is the cell's times the place's factor, at traffic stations a part of the cell's NO besides; a converter shows
@@ -112,9 +114,11 @@ def observe(stations: Network, hours: np.ndarray, truth: Mapping[str, np.ndarray
     would mark as invalid is marked so, most of it.
 
     Arguments:
-        hours: starts of the hours, datetime64, on (time,), within one year.
+        stations: the network.
+        hours: starts of the hours, datetime64, on (time,), within one month.
         truth: "no2", "no", "o3" in the stations' cells at the ground [µg m⁻³], on (time, station).
         sun: 0…1 on (time, station).
+        seed: of noise and faults.
     """
     year = int(str(hours[0])[:4])
     draw = np.random.default_rng([seed, 52, year, int(str(hours[0])[5:7])])
@@ -136,12 +140,17 @@ def observe(stations: Network, hours: np.ndarray, truth: Mapping[str, np.ndarray
             first = draw.integers(len(hours))
             value[first : first + 48, station] = value[first, station]
     ids = table["station"].to_list()
-    return pl.DataFrame(
-        {
-            "station": np.tile(np.array(ids), len(hours)),
-            "start": np.repeat(hours.astype("datetime64[us]"), len(ids)),
-            "hours": np.ones(value.size),
-            "value": np.round(value, 3).ravel(),
-            "valid": valid.ravel(),
-        }
-    ).with_columns(pl.col("start").dt.replace_time_zone("UTC")).select(list(OBSERVATIONS)).sort("station", "start")
+    return (
+        pl.DataFrame(
+            {
+                "station": np.tile(np.array(ids), len(hours)),
+                "start": np.repeat(hours.astype("datetime64[us]"), len(ids)),
+                "hours": np.ones(value.size),
+                "value": np.round(value, 3).ravel(),
+                "valid": valid.ravel(),
+            }
+        )
+        .with_columns(pl.col("start").dt.replace_time_zone("UTC"))
+        .select(list(OBSERVATIONS))
+        .sort("station", "start")
+    )

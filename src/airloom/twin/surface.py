@@ -98,7 +98,7 @@ class Fluxes:
         land_latent = evaporating * gained + 4
         sea = surface.sea_temperature(hours)
         warm = TAKEN * (sea - t)
-        warmer = sea - t - warm + 0.8  # air loses heat by radiation all day, and stays a little colder than the sea
+        warmer = sea - t - warm + 1.3  # air loses heat by radiation all day, and stays a little colder than the sea
         sea_heat = 1.4 * 0.7 * speed * np.where(warmer > 0, warmer, 0.3 * warmer)
         # 0.622 / p of surface pressure turns vapour pressure into specific humidity
         moister = 0.622e-5 * (0.98 * saturation(sea) - 0.82 * saturation(t + warm))

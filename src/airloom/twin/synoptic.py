@@ -16,7 +16,7 @@ KAPPA = GAS * LAPSE / GRAVITY
 
 WAVES = 48
 F0 = 2 * EARTH * np.sin(np.radians(50))  # s⁻¹
-SPREAD = 700.0  # standard deviation of the waves' geopotential at 1000 hPa and 50°N in winter [m² s⁻²]
+SPREAD = 740.0  # standard deviation of the waves' geopotential at 1000 hPa and 50°N in winter [m² s⁻²]
 GROWTH, TILT = 1.0, 2.0  # of a wave per unit of log-pressure: in amplitude; westward, in radians
 SHEAR = 3e-4  # mean shear that makes waves lift air [m s⁻¹ Pa⁻¹]
 STABILITY = 2e-6  # m² Pa⁻² s⁻²
@@ -118,7 +118,7 @@ class Systems:
         """A red spectrum from 800 to 6000 km; ascent from the quasi-geostrophic ω equation in a mean shear."""
         edges = np.geomspace(800e3, 6000e3, WAVES + 1)  # one wave a band, so that no seed lacks a scale
         lengths = edges[:-1] * (edges[1:] / edges[:-1]) ** rng.uniform(size=WAVES)
-        waves = travelling(rng, lengths, np.radians(65), (5.0, 18.0), 0.5)
+        waves = travelling(rng, lengths, np.radians(65), (5.0, 16.0), 0.5)
         size = 1 / (1 + (4000e3 / lengths) ** 2)
         size *= SPREAD / F0 / np.sqrt((size**2).sum() / 2 * (1 + waves.swing**2 / 2))
         tilt = TILT * np.minimum(1, 3000e3 / lengths)
@@ -165,11 +165,12 @@ class Synoptic:
         (texture,), (cells,) = self._shaped(self.texture.at(hours)), self._shaped(self.cells.at(hours))
         slow = self._shaped(self.slow.at(hours))[0]
         block = 1 / (1 + np.exp(-4 * (slow - 0.75)))
-        strength = ((0.76 + 0.26 * season(hours, 15)) * (1 - 0.8 * block)).astype(np.float32)
+        strength = ((0.79 + 0.23 * season(hours, 15)) * (1 - 0.8 * block)).astype(np.float32)
         psi, chi, lift = self._waves(hours, strength)
-        psi += np.array([1, GROWTH, 0], np.float32)[:, None, None, None] * (BLOCK / F0 * block + 0.25 * BLOCK / F0 * slow)
+        still = (block + 0.25 * slow) * (0.8 + 0.2 * season(hours, 15)) * BLOCK / F0
+        psi += np.array([1, GROWTH, 0], np.float32)[:, None, None, None] * still.astype(np.float32)
         psi[0] += MESOSCALE * texture
-        pressure, t0 = self._mean(hours)
+        pressure, t0 = self._mean(hours, block)
         u, v = self._winds(psi, pressure, t0)
         u_lift, v_lift = self._gradient(chi)
         inner = (..., slice(1, -1), slice(1, -1))
@@ -216,13 +217,16 @@ class Synoptic:
         shaped = self._shaped(fields) * strength
         return shaped[:3], shaped[3], shaped[4]
 
-    def _mean(self, hours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean geopotential of 1000 hPa [m² s⁻²] and temperature there [K], of latitude and season."""
+    def _mean(self, hours: np.ndarray, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean geopotential of 1000 hPa [m² s⁻²] and temperature there [K], of latitude and season.
+
+        Where a block stands, the westerlies give way.
+        """
         winter, summer = season(hours, 20), season(hours, 205)
         north = self.latitude - 50
         drop = (5.5 + 3.0 * winter) * np.tanh((self.latitude - 49) / 11)  # subtropical high to subpolar low [hPa]
-        pressure = 80.0 * (14.0 - drop)
-        t0 = 273.15 + 11.6 + 5.9 * summer - (0.585 - 0.035 * summer) * north
+        pressure = 80.0 * (14.0 - drop * (1 - 0.7 * block))
+        t0 = 273.15 + 11.3 + 6.1 * summer - (0.585 - 0.035 * summer) * north
         return pressure.astype(np.float32), t0.astype(np.float32)
 
     def _winds(self, psi: np.ndarray, pressure: np.ndarray, t0: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

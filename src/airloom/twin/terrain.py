@@ -38,7 +38,9 @@ def elevation(x: np.ndarray, y: np.ndarray, *, cell: float, seed: int) -> np.nda
     crest = _highest(RANGES, east + bent[0], north + bent[1], power=2)
     mountain = np.maximum(np.hypot(crest, base) - base, 0)
     peaks = 1 - np.abs(fractal(east, north, longest=24_000, **detail | {"seed": seed + HILLS + 10})) / 1.6
-    carved = np.exp(-((_to_town(east, north) / max(TOWN, cell)) ** 2)) * min(1.0, TOWN / cell) * np.clip(mountain / 1200, 0, 1)
+    carved = (
+        np.exp(-((_to_town(east, north) / max(TOWN, cell)) ** 2)) * min(1.0, TOWN / cell) * np.clip(mountain / 1200, 0, 1)
+    )
     height = base + mountain * np.clip(0.65 + 0.7 * peaks, 0.2, 1.5) * (1 - 0.55 * carved)
     height = _fill_valleys(height, (east, north), (east + 2 * bent[0], north + 2 * bent[1]), cell)
     return (height * (1 - np.exp(-sea / SHORE))).reshape(x.shape).astype(np.float32)
@@ -50,9 +52,7 @@ def _lowland(sea: np.ndarray, hills: np.ndarray) -> np.ndarray:
     return 4 + np.maximum(rise * (1 + 0.3 * hills), 0)
 
 
-def _highest(
-    lines: tuple[tuple[str, float, Line], ...], x: np.ndarray, y: np.ndarray, *, power: int
-) -> np.ndarray:
+def _highest(lines: tuple[tuple[str, float, Line], ...], x: np.ndarray, y: np.ndarray, *, power: int) -> np.ndarray:
     """The upper hull [m] of ranges that fall off as exp(−(distance / width)^power); on (place,)."""
     result = np.zeros(len(x))
     for east, north, height, width in _projected(lines):

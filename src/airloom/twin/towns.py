@@ -56,9 +56,11 @@ def population(grid: Grid, above: np.ndarray, dry: np.ndarray, elevation: np.nda
     """People per km² on (y, x): towns spread around their centres, and a thin countryside; nobody lives on water.
 
     Arguments:
+        grid: the cells.
         above: share of a cell above the sea, on (y, x).
         dry: share of a cell that is land, lakes left out.
         elevation: m.
+        seed: of where the countryside is empty.
     """
     table = towns()
     lon, lat, people = (table[name].to_numpy() for name in ("lon", "lat", "population"))

@@ -21,7 +21,8 @@ def horizontal(
     Arguments:
         amount: tracers on (species, layer, y, x), any extensive unit such as µmol m⁻².
         air: air on (layer, y, x), such as mol m⁻².
-        u, v: eastward and northward distance in cells that the wind covers in the step, on (layer, y, x).
+        u: eastward distance in cells that the wind covers in the step, on (layer, y, x).
+        v: the same northward.
         border: mixing ratios (amount per air) beyond the window, on (species, layer).
         x_first: alternate it from step to step, so that the splitting error is of second order.
 

@@ -22,14 +22,14 @@ def _exchange(friction, inverse_obukhov, depth, density, heights, distances):  #
         for k in range(interfaces):
             z = heights[k]
             for x in range(columns):
-                u, l, h = friction[y, x], inverse_obukhov[y, x], max(depth[y, x], np.float32(40.0))
+                u, inverse, h = friction[y, x], inverse_obukhov[y, x], max(depth[y, x], np.float32(40.0))
                 mixing = np.float32(0.0)
                 if z < h:
                     shape = z * (1 - z / h) ** 2
-                    if l >= 0:
-                        mixing = KARMAN * u * shape / (1 + 5 * min(z, np.float32(0.3) * h) * l)
+                    if inverse >= 0:
+                        mixing = KARMAN * u * shape / (1 + 5 * min(z, np.float32(0.3) * h) * inverse)
                     else:
-                        velocity = (u**3 * (1 + np.float32(0.7) * h * -l)) ** np.float32(1 / 3)
+                        velocity = (u**3 * (1 + np.float32(0.7) * h * -inverse)) ** np.float32(1 / 3)
                         mixing = KARMAN * velocity * shape
                 found[k, y, x] = density[k, y, x] * min(mixing + ALOFT, MOST_DIFFUSIVE) / distances[k]
     return found
@@ -42,7 +42,9 @@ def exchange(ustar: np.ndarray, inverse_obukhov: np.ndarray, blh: np.ndarray, de
     the stable profile function, or grows with the convective velocity; above it a small constant.
 
     Arguments:
-        ustar: friction velocity [m s⁻¹], `inverse_obukhov`: [m⁻¹], `blh`: boundary layer height [m], each on (y, x).
+        ustar: friction velocity [m s⁻¹] on (y, x).
+        inverse_obukhov: [m⁻¹] on (y, x).
+        blh: boundary layer height [m] on (y, x).
         density: of air at the interfaces between layers [mol m⁻³], on (layer − 1, y, x).
     """
     return _exchange(
@@ -66,9 +68,12 @@ def settling(friction, inverse_obukhov, roughness, sun, night, more, settled, he
     """Deposition velocity over the thickness of the lowest layer [s⁻¹], on (species, y, x): 1 / (Ra + Rb + Rc) (Wesely, 1989).
 
     Arguments:
-        friction: friction velocity [m s⁻¹]; `inverse_obukhov` [m⁻¹]; `roughness` length [m]; each on (y, x).
+        friction: friction velocity [m s⁻¹] on (y, x).
+        inverse_obukhov: [m⁻¹] on (y, x).
+        roughness: length [m] on (y, x).
         sun: 0…1, share of the full sun, on (y, x).
-        night, more: of `uptake`, on (species, y, x).
+        night: conductance of `uptake`, on (species, y, x).
+        more: what the full sun adds, of `uptake`.
         settled: fall velocity of each species [m s⁻¹], on (species,).
         height: thickness of the lowest layer [m].
     """
@@ -78,8 +83,9 @@ def settling(friction, inverse_obukhov, roughness, sun, night, more, settled, he
     for y in prange(rows):
         for x in range(columns):
             u = max(friction[y, x], np.float32(0.03))
-            l = inverse_obukhov[y, x]
-            correction = 5 * min(z * l, np.float32(2.0)) if l > 0 else np.float32(2) * np.log(2 / (1 + np.sqrt(1 - 16 * z * l)))
+            zeta = z * inverse_obukhov[y, x]
+            stable = 5 * min(zeta, np.float32(2.0))
+            correction = stable if zeta > 0 else np.float32(2) * np.log(2 / (1 + np.sqrt(1 - 16 * zeta)))
             aerodynamic = max((np.log(z / roughness[y, x]) + correction) / (np.float32(KARMAN) * u), np.float32(5.0))
             laminar = np.float32(6.0) / (np.float32(KARMAN) * u)
             for s in range(species):

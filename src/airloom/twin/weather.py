@@ -26,7 +26,7 @@ from airloom.twin.synoptic import GRAVITY, Air, Synoptic
 from airloom.twin.vapour import dewpoint, saturation, virtual
 
 CELL = 16e3  # m
-MARGIN = 3  # cells
+MARGIN = 5  # cells; terrain and coasts are felt over that many
 HOURS = 24
 DRIEST = 2.0  # relative humidity [%]
 ADAPTED = 100.0  # height to which the wind belongs to the ground right below [m]
@@ -46,7 +46,7 @@ BESIDES = {
 
 
 def weather_grid(window: Grid) -> Grid:
-    """Cells of 16 km, their edges on multiples of it, over a window and at least three cells round it."""
+    """Cells of 16 km, their edges on multiples of it, over a window and at least five cells round it."""
     left, bottom, right, top = window.bounds
     first, last = (math.floor(left / CELL) - MARGIN, math.ceil(right / CELL) + MARGIN)
     south, north = (math.floor(bottom / CELL) - MARGIN, math.ceil(top / CELL) + MARGIN)
@@ -81,11 +81,11 @@ class Weather:
 
     def __init__(self, grid: Grid, land: np.ndarray, elevation: np.ndarray, seed: int) -> None:
         for name, field in (("land", land), ("elevation", elevation)):
-            if field.shape != grid.shape or not np.isfinite(field).all():
-                raise DataError(
-                    f"weather: {name} is on {field.shape}, {np.isfinite(field).mean():.0%} of it finite; expected a finite "
-                    f"value in each of the grid's {grid.shape} cells. Make it on the grid of weather_grid()."
-                )
+            if field.shape != grid.shape:
+                raise DataError(f"weather: {name} is on {field.shape}, the grid on {grid.shape}; make it on weather_grid().")
+            if not np.isfinite(field).all():
+                holes = int((~np.isfinite(field)).sum())
+                raise DataError(f"weather: {name} is not finite in {holes} cells; give 0 over sea.")
         self.grid = grid
         self.synoptic = Synoptic(grid, seed)
         lon, lat = grid.lonlat()
@@ -217,15 +217,16 @@ class Column:
     def pressure_levels(self) -> dict[str, np.ndarray]:
         """PRESSURE's variables but q, and the surface pressure that belongs to them."""
         s = np.log(1000 / LEVELS)[:, None, None]
-        z = self.air.geopotential(s) / np.float32(GRAVITY) - self.surface.elevation
-        u, v = self.wind(s, z)
-        t, r = self.temperature(s, z)
+        height = self.air.geopotential(s) / np.float32(GRAVITY)
+        # over each cell's own ground the wind would change from cell to cell, and rise and sink with every hill
+        u, v = self.wind(s, height - self.terrain.elevation)
+        t, r = self.temperature(s, height - self.surface.elevation)
         tv = virtual(t, r / 100 * saturation(t), 100 * LEVELS[:, None, None])
         geopotential = hydrostatic(self.air.geopotential(s[-1:])[:, 0], tv)
         ps = surface_pressure(geopotential, tv, self.surface.elevation)
         cell = self.terrain.cell
         low = self._near_surface()
-        slope = gradient(ps, cell)
+        slope = gradient(self.terrain.smooth(ps), cell)
         climbing = low[0] * slope[0] + low[1] * slope[1]
         w = vertical_wind(divergence(u, v, cell), ps, climbing)
         return {"z": geopotential, "t": t, "r": r, "u": u, "v": v, "w": w, "vo": vorticity(u, v, cell), "sp": ps}

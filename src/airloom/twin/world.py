@@ -1,0 +1,142 @@
+"""A world: all that a plan implies, made when first asked for."""
+
+import math
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from airloom.errors import StudyError
+from airloom.grid import Grid
+from airloom.twin.emissions import Emissions, inventory, true_emissions
+from airloom.twin.geography import Geography, geography
+from airloom.twin.model import Model
+from airloom.twin.network import Network, network
+from airloom.twin.reanalysis import Correction
+from airloom.twin.species import SETS
+from airloom.twin.weather import Weather, weather_grid
+
+COARSE = 10_000.0  # m, cells of the reanalysis' model
+AHEAD = {"road": 0.95, "transport": 0.9, "energy": 1.5, "industry": 1.35, "residential": 0.9, "shipping": 1.0}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of a twin.
+
+    `lon`, `lat`: the window's centre [degrees]; `size`: its edge [m]; `cell`: of the truth [m]; `start`, `end`: first and last
+    day; `species`: "nox" or "all"; `seed`: another one is another world.
+
+    Raises:
+        StudyError: the size is no multiple of the cell, the days run backwards, or the species are unknown.
+    """
+
+    start: date
+    end: date
+    lon: float = 3.5
+    lat: float = 50.0
+    size: float = 512_000.0
+    cell: float = 2000.0
+    species: str = "nox"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise StudyError(f"twin: it ends on {self.end}, before it starts on {self.start}. Swap the days.")
+        if self.size % self.cell or self.size / self.cell < 16:
+            raise StudyError(
+                f"twin: a window of {self.size:g} m must hold 16 cells of {self.cell:g} m or more, a whole number."
+            )
+        if self.species not in SETS:
+            raise StudyError(f"twin: species {self.species!r}; choose {' or '.join(SETS)}.")
+
+    @property
+    def grid(self) -> Grid:
+        """The truth's grid."""
+        cells = round(self.size / self.cell)
+        return Grid.around(self.lon, self.lat, cell=self.cell, shape=(cells, cells))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {k: str(v) if isinstance(v, date) else v for k, v in asdict(self).items()}
+
+
+class World:
+    """What a plan implies; everything follows from it alone.
+
+    Arguments:
+        plan: what is asked.
+        threads: cores that the models use; results do not depend on it.
+    """
+
+    def __init__(self, plan: Plan, *, threads: int = 1) -> None:
+        self.plan, self.threads = plan, threads
+
+    @cached_property
+    def coarse_grid(self) -> Grid:
+        """Cells of COARSE over the window and one more on each side."""
+        left, bottom, right, top = self.plan.grid.bounds
+        first, last = math.floor(left / COARSE) - 1, math.ceil(right / COARSE) + 1
+        south, north = math.floor(bottom / COARSE) - 1, math.ceil(top / COARSE) + 1
+        return Grid(self.plan.grid.crs, first * COARSE, north * COARSE, COARSE, (north - south, last - first))
+
+    @cached_property
+    def geography(self) -> Geography:
+        """On the truth's grid."""
+        return geography(self.plan.grid, self.plan.seed)
+
+    @cached_property
+    def coarse_geography(self) -> Geography:
+        """On the reanalysis' grid."""
+        return geography(self.coarse_grid, self.plan.seed)
+
+    @cached_property
+    def weather(self) -> Weather:
+        """Over both grids."""
+        grid = weather_grid(self.coarse_grid)
+        ground = geography(grid, self.plan.seed)
+        return Weather(grid, ground.land, ground.elevation, self.plan.seed)
+
+    @cached_property
+    def emissions(self) -> Emissions:
+        """The true ones."""
+        return true_emissions(self.geography, self.plan.seed)
+
+    @cached_property
+    def known_emissions(self) -> Emissions:
+        """What the inventory says, on the truth's cells."""
+        return inventory(self.geography, ahead=AHEAD)
+
+    @cached_property
+    def coarse_emissions(self) -> Emissions:
+        """What the inventory says, on the reanalysis' cells."""
+        return inventory(self.coarse_geography, ahead=AHEAD)
+
+    @cached_property
+    def model(self) -> Model:
+        """Of the truth."""
+        return Model(self.geography, self.weather, species=self.plan.species, threads=self.threads)
+
+    @cached_property
+    def coarse_model(self) -> Model:
+        """Of the reanalysis."""
+        return Model(self.coarse_geography, self.weather, species=self.plan.species, threads=self.threads)
+
+    @cached_property
+    def network(self) -> Network:
+        """Stations."""
+        return network(self.geography, self.plan.seed)
+
+    @cached_property
+    def correction(self) -> Correction:
+        """Of the coarse model towards the stations that the reanalysis knows."""
+        known = self.network.table.filter("assimilated")
+        x, y = self.plan.grid.project(known["lon"].to_numpy(), known["lat"].to_numpy())
+        return Correction.of(self.coarse_grid.x, self.coarse_grid.y, np.asarray(x), np.asarray(y))
+
+    @property
+    def emitted(self) -> tuple[str, ...]:
+        """Species that emissions must give."""
+        return ("nox",) if self.plan.species == "nox" else ("nox", "so2", "nh3", "voc", "pm25", "pmcoarse")
