@@ -336,7 +336,7 @@ def _ground(
     tree = cKDTree(large)
     best, x, y = np.full(len(town), -1.0), centre_x.copy(), centre_y.copy()
     for attempt in range(TRIES if rule.far[1] > 5000 else 3):
-        whole = np.rint(centre_x).astype(np.int64), np.rint(centre_y).astype(np.int64), number, np.int64(attempt)
+        whole = np.rint(centre_x).astype(np.int64), np.rint(centre_y).astype(np.int64), number, attempt
         angle = 2 * np.pi * scatter(seed + PLACE, *whole)
         away = rule.far[0] + (rule.far[1] - rule.far[0]) * scatter(seed + PLACE + 1, *whole)
         distance = built * (1.0 if rule.far[0] > 1000 else scatter(seed + PLACE + 2, *whole)) + away

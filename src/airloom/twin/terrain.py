@@ -28,16 +28,16 @@ def elevation(x: np.ndarray, y: np.ndarray, *, cell: float, seed: int) -> np.nda
     cells average out and are left out, so that coarse cells are the mean of fine ones but for narrow valleys.
     """
     east, north = x.ravel(), y.ravel()
-    detail = {"shortest": max(2 * cell, 1000.0), "seed": seed}
+    finest = max(2 * cell, 1000.0)
     sea = to_sea(east, north)
-    base = _lowland(sea, fractal(east, north, longest=60_000, **detail | {"seed": seed + HILLS}))
+    base = _lowland(sea, fractal(east, north, longest=60_000, shortest=finest, seed=seed + HILLS))
     bent = [fractal(east, north, longest=50_000, shortest=12_500, seed=seed + WARP + n) * 3000 for n in (0, 1)]
-    rolling = 1 + 0.12 * fractal(east, north, longest=40_000, **detail | {"seed": seed + HILLS + 20})
+    rolling = 1 + 0.12 * fractal(east, north, longest=40_000, shortest=finest, seed=seed + HILLS + 20)
     plateau = _highest(PLATEAUS, east + 4 * bent[0], north + 4 * bent[1], power=3)
     base = np.maximum(base, plateau * rolling)
     crest = _highest(RANGES, east + bent[0], north + bent[1], power=2)
     mountain = np.maximum(np.hypot(crest, base) - base, 0)
-    peaks = 1 - np.abs(fractal(east, north, longest=24_000, **detail | {"seed": seed + HILLS + 10})) / 1.6
+    peaks = 1 - np.abs(fractal(east, north, longest=24_000, shortest=finest, seed=seed + HILLS + 10)) / 1.6
     carved = (
         np.exp(-((_to_town(east, north) / max(TOWN, cell)) ** 2)) * min(1.0, TOWN / cell) * np.clip(mountain / 1200, 0, 1)
     )

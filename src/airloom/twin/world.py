@@ -19,6 +19,7 @@ from airloom.twin.species import SETS
 from airloom.twin.weather import Weather, weather_grid
 
 COARSE = 10_000.0  # m, cells of the reanalysis' model
+MARGIN = 3  # of them on each side of the window
 AHEAD = {"road": 0.95, "transport": 0.9, "energy": 1.5, "industry": 1.35, "residential": 0.9, "shipping": 1.0}
 
 
@@ -76,10 +77,10 @@ class World:
 
     @cached_property
     def coarse_grid(self) -> Grid:
-        """Cells of COARSE over the window and one more on each side."""
+        """Cells of COARSE over the window and MARGIN more on each side."""
         left, bottom, right, top = self.plan.grid.bounds
-        first, last = math.floor(left / COARSE) - 1, math.ceil(right / COARSE) + 1
-        south, north = math.floor(bottom / COARSE) - 1, math.ceil(top / COARSE) + 1
+        first, last = math.floor(left / COARSE) - MARGIN, math.ceil(right / COARSE) + MARGIN
+        south, north = math.floor(bottom / COARSE) - MARGIN, math.ceil(top / COARSE) + MARGIN
         return Grid(self.plan.grid.crs, first * COARSE, north * COARSE, COARSE, (north - south, last - first))
 
     @cached_property
