@@ -4,8 +4,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import yaml
 from cyclopts import App, Parameter
@@ -27,6 +28,8 @@ app = App(
     "A study is a YAML file that says what is asked; `airloom run STUDY` does all of it. Every verb goes on where it was "
     "stopped: type the same command again.",
 )
+twin = App(name="twin", help="A synthetic world over real geography, to try everything on and to score against its truth.")
+app.command(twin)
 console = Console(stderr=True)
 
 StudyFile = Annotated[Path, Parameter(help="A study file, such as studies/madrid.yaml.")]
@@ -103,6 +106,31 @@ def run_all(study: StudyFile, *, data: Data = None, folder: Folder = None, worke
         page = run.report()
     Console().print(summary_table(scores))
     print(f"fields: {field}\nscores: {run.folder / 'scores.json'}\nreport: {page}")
+
+
+@twin.command
+def make(
+    folder: Annotated[Path, Parameter(help="Where the twin's files go; the same command goes on with what is there.")],
+    *,
+    start: Annotated[date, Parameter(help="First day.")] = date(2019, 1, 1),
+    end: Annotated[date, Parameter(help="Last day.")] = date(2019, 12, 31),
+    lon: Annotated[float, Parameter(help="Longitude of the window's centre [degrees].")] = 3.5,
+    lat: Annotated[float, Parameter(help="Latitude of the window's centre [degrees].")] = 50.0,
+    size: Annotated[float, Parameter(help="Edge of the window [m].")] = 512_000,
+    cell: Annotated[float, Parameter(help="Edge of a cell of the truth [m].")] = 2000,
+    species: Annotated[
+        Literal["nox", "all"], Parameter(help="nox: NO, NO₂ and O₃; all: SO₂, NH₃ and particles besides.")
+    ] = "nox",
+    seed: Annotated[int, Parameter(help="Another one is another world.")] = 0,
+    cores: Annotated[int, Parameter(help="Cores to use; the files do not depend on it.")] = 2,
+) -> None:
+    """Make a small world whose truth is known, in the files of CAMS, ERA5, EEA and the others. Made month by month."""
+    from airloom.twin.make import make as make_twin
+    from airloom.twin.world import Plan
+
+    plan = Plan(start, end, lon=lon, lat=lat, size=size, cell=cell, species=species, seed=seed)
+    with _shown() as show:
+        print(make_twin(plan, folder, threads=cores, progress=show))
 
 
 @app.command

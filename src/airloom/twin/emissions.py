@@ -15,7 +15,7 @@ from airloom.twin.geography import Geography
 
 SECTORS = ("road", "transport", "energy", "industry", "residential", "shipping")
 YEAR = 365.25 * 86400.0
-PERSONAL = {"road": 5.6, "transport": 1.7, "energy": 1.5, "industry": 2.2, "residential": 2.0}  # kg NO₂ a person and year
+PERSONAL = {"road": 4.6, "transport": 1.9, "energy": 1.2, "industry": 1.8, "residential": 1.5}  # kg NO₂ a person and year
 LANE = 4.0  # kg NO₂ s⁻¹ of a lane with the traffic of the Dover Strait, through 1000 km
 STACK = {"energy": 0.95, "industry": 0.6, "shipping": 0.3}  # share that leaves by stacks; the rest at the ground
 RELEASES = ("ground", "stack")
@@ -120,15 +120,16 @@ def expected(geography: Geography) -> np.ndarray:
     inhabitants = people.sum() * (grid.cell / 1000) ** 2
     traffic = np.sqrt(gaussian_filter(people, 20_000 / grid.cell, mode="nearest") + 20)
     classes = np.array([12.0, 5.0, 2.0, 0.7, 0.25])
+    driven = gaussian_filter(people, 3000 / grid.cell, mode="nearest") * geography.land  # not only where they live
     on_roads = np.tensordot(classes, geography.road_density.astype(float), 1) * traffic
     shapes = {
-        "road": _unit(on_roads) * 0.6 + _unit(people) * 0.4,
-        "transport": _unit(people) * 0.5 + _unit(_farmland(geography)) * 0.3 + _unit(_at_sites(geography, "airport")) * 0.2,
+        "road": _unit(on_roads) * 0.65 + _unit(driven) * 0.35,
+        "transport": _unit(driven) * 0.35 + _unit(_farmland(geography)) * 0.45 + _unit(_at_sites(geography, "airport")) * 0.2,
         "energy": _unit(_at_sites(geography, "power")) * 0.85 + _unit(people) * 0.15,
         "industry": _unit(_at_sites(geography, "industry")) * 0.6
         + _unit(people) * 0.3
         + _unit(_at_sites(geography, "port")) * 0.1,
-        "residential": _unit(people),
+        "residential": _unit(people) * 0.5 + _unit(driven) * 0.5,
     }
     maps = [shapes[s] * PERSONAL[s] * inhabitants / YEAR / area for s in SECTORS[:-1]]
     return np.stack([*maps, _ships(geography)])

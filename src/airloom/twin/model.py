@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from numba import set_num_threads
+from scipy.ndimage import gaussian_filter
 
 from airloom.errors import DataError
 from airloom.files import whole
@@ -34,6 +35,8 @@ STEPS = 3  # an hour
 RELEASE = np.array(  # share of what is released at the ground and by stacks that enters each layer
     [[0.75, 0.25, 0, 0, 0, 0, 0, 0, 0, 0], [0.0, 0.1, 0.35, 0.35, 0.15, 0.05, 0, 0, 0, 0]], np.float32
 )
+BLENDED = 60.0  # height at which the wind no longer feels single cells of ground [m]
+TOWN_DEPTH = 250.0  # the boundary layer over a town's heat is never shallower [m]
 NO_SHARE = 0.9  # of emitted NOx by moles; the rest is NO₂
 ROUGHNESS = np.array([1.0, 0.1, 0.9, 0.05, 0.0005])  # m, of each kind of GROUND
 TERMS = ("entered", "emitted", "deposited", "reacted")
@@ -102,6 +105,8 @@ class Model:
         self.night, self.more = uptake(self.table, ground)
         self.settled = np.array([s.settling for s in self.table.values()], np.float32)
         self.roughness = np.exp(np.tensordot(np.log(ROUGHNESS), ground, 1)).astype(np.float32)
+        self.drag = _drag(self.roughness, self.weather.grid.cell / self.geography.grid.cell)
+        self.shallowest = TOWN_DEPTH * np.minimum(self.geography.population / 3000, 1).astype(np.float32)
         self.air, self.between = _standard_air(self.geography.elevation)
         self.leaves = ground[1:4].sum(0)  # what emits biogenic VOC
 
@@ -160,6 +165,8 @@ class Model:
         cells = seconds / self.geography.grid.cell
         u, v = (self.fine(weather[n].values) * np.float32(cells) for n in ("layer_u", "layer_v"))
         ustar, stability, depth = (self.fine(weather[n].values) for n in ("ustar", "inverse_obukhov", "blh"))
+        ustar, stability = ustar * self.drag, stability / self.drag**3
+        depth = np.maximum(depth, self.shallowest)
         rates = Rates.of(*(weather[n].values for n in ("layer_t", "layer_r", "cossza", "tcc"))).map(self.fine)
         between = exchange(ustar, stability, depth, self.between)
         sun = np.minimum(rates.photolysis / np.float32(CLEAR), 1)
@@ -249,6 +256,12 @@ def kinds(geography: Geography) -> np.ndarray:
     found[:-1] *= geography.land  # a coastal cell is partly water
     found[-1] = 1 - found[:-1].sum(0)
     return found
+
+
+def _drag(roughness: np.ndarray, cells: float) -> np.ndarray:
+    """Friction velocity over a cell's own ground to that over the ground of `cells` cells around: log law below BLENDED."""
+    around = np.exp(gaussian_filter(np.log(roughness), cells / 2, mode="nearest"))
+    return (np.log(BLENDED / around) / np.log(BLENDED / roughness)).astype(np.float32)
 
 
 def _standard_air(elevation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,12 +12,13 @@ from airloom.twin.geography import Geography
 
 SPACE = 1000.0  # km² of land for a station
 KINDS = {  # type, area: share of the network; spread of the place's own factor; its mean
-    ("background", "urban"): (0.40, 0.16, 1.06),
-    ("background", "suburban"): (0.18, 0.16, 1.02),
-    ("background", "rural"): (0.17, 0.15, 0.95),
+    ("background", "urban"): (0.40, 0.22, 1.06),
+    ("background", "suburban"): (0.18, 0.22, 1.02),
+    ("background", "rural"): (0.17, 0.25, 0.95),
     ("industrial", "suburban"): (0.08, 0.20, 1.08),
     ("traffic", "urban"): (0.17, 0.25, 1.35),
 }
+URBAN, SUBURBAN = 800.0, 250.0  # people per km²
 ASSIMILATED = 0.65  # share of the background stations that the reanalysis knows
 ARTEFACT = 0.02  # of the ozone of a sunny hour that a molybdenum converter shows as NO₂
 NOISE = 0.6, 0.03  # µg m⁻³, and share of the value
@@ -78,11 +79,10 @@ def _weights(geography: Geography) -> dict[tuple[str, str], np.ndarray]:
     inside = (row >= 0) & (row < grid.shape[0]) & (column >= 0) & (column < grid.shape[1])
     works[row[inside], column[inside]] = True
     works = maximum_filter(works, size=3)
-    town, suburb = np.quantile(people[dry], [0.97, 0.90]) if dry.any() else (1000.0, 300.0)
-    urban = dry & (people >= max(800.0, town))
-    suburban = dry & (people >= min(250.0, suburb)) & ~urban
+    urban = dry & (people >= URBAN)
+    suburban = dry & (people >= SUBURBAN) & ~urban
     return {
-        ("background", "urban"): urban * np.sqrt(people),
+        ("background", "urban"): urban * 1.0,
         ("background", "suburban"): suburban * 1.0,
         ("background", "rural"): (dry & (near_town < 150) & (geography.elevation < 1500)) * 1.0,
         ("industrial", "suburban"): (dry & works) * 1.0,
