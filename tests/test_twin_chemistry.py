@@ -69,7 +69,13 @@ def test_voc_moves_ozone():
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.floats(0, 50), st.floats(0, 50), st.floats(0, 50), st.floats(0, 1.5e-2), st.floats(0, 1), st.floats(1, 1e5), st.floats(0, 5)
+    st.floats(0, 50),
+    st.floats(0, 50),
+    st.floats(0, 50),
+    st.floats(0, 1.5e-2),
+    st.floats(0, 1),
+    st.floats(1, 1e5),
+    st.floats(0, 5),
 )
 def test_nitrogen_is_kept_and_nothing_is_negative(no, no2, o3, j, night, seconds, voc):
     a, b, c, nitric = react(no, no2, o3, j=j, night=night * 1e-4, seconds=seconds, voc=voc)

@@ -10,10 +10,10 @@ from scipy.ndimage import binary_erosion
 
 from airloom.errors import StudyError
 from airloom.grid import Grid
+from airloom.sources.lines import line_length
 from airloom.twin.coast import on_land, shares
 from airloom.twin.corine import CLASSES, GROUPS, NUMBER, group
 from airloom.twin.geography import Geography, geography
-from airloom.twin.roads import line_length
 from airloom.twin.towns import europe
 
 RIVIERA = Grid.around(7.2, 44.6, cell=4000, shape=(70, 60))  # sea, the Maritime Alps, Turin and Genoa

@@ -5,9 +5,10 @@ import pytest
 import shapely
 
 from airloom.grid import Grid
+from airloom.sources.lines import line_length
 from airloom.twin.coast import to_sea, wet_and_dry
 from airloom.twin.noise import fractal, octave, scatter
-from airloom.twin.roads import gabriel, line_length
+from airloom.twin.roads import gabriel
 from airloom.twin.ships import LANES, _line
 from airloom.twin.towns import agglomerations, ashore, radius, towns
 

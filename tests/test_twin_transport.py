@@ -49,9 +49,7 @@ def gaussian_error(cells: int) -> float:
     air = uniform_air(1, 4, cells)
     steps = round(0.25 * cells / 0.4)
     for step in range(steps):
-        horizontal(
-            amount, air, *winds(0.4, 0, air.shape), border=np.full((1, 1), 2 / 3, np.float32), x_first=step % 2 == 0
-        )
+        horizontal(amount, air, *winds(0.4, 0, air.shape), border=np.full((1, 1), 2 / 3, np.float32), x_first=step % 2 == 0)
     expected = 2 + np.exp(-(((x - 0.4 - steps * 0.4 / cells) / 0.08) ** 2))
     return float(np.sqrt(np.mean((amount[0, 0, 1] - expected) ** 2)))
 

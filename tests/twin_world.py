@@ -68,5 +68,8 @@ class Steady:
         deep = ("time", "layer", "y", "x"), np.ones((24, len(LAYERS), 6, 6), np.float32)
         values = {"ustar": 0.4, "inverse_obukhov": 0.0, "blh": self.blh, "tcc": 0.3, "cossza": self.cossza}
         fields = {n: (flat[0], v * flat[1]) for n, v in values.items()}
-        fields |= {n: (deep[0], v * deep[1]) for n, v in {"layer_u": self.u, "layer_v": self.v, "layer_t": 285.0, "layer_r": 60.0}.items()}
+        fields |= {
+            n: (deep[0], v * deep[1])
+            for n, v in {"layer_u": self.u, "layer_v": self.v, "layer_t": 285.0, "layer_r": 60.0}.items()
+        }
         return xr.Dataset(fields)

@@ -14,7 +14,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pyogrio
-import shapely
 import xarray as xr
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS, Transformer
@@ -22,11 +21,11 @@ from pyproj import CRS, Transformer
 from airloom.errors import DataError, nearest
 from airloom.grid import Grid
 from airloom.sources.base import LayerSource
+from airloom.sources.lines import line_length
 
 CLASSES = {1: "highway", 2: "primary", 3: "secondary", 4: "tertiary", 5: "local"}
 UNSPECIFIED = 0  # GRIP: roads whose type nobody knows; they belong to no layer
 COLUMNS = ("GP_RTP", "class")  # how GRIP and airloom's own files name the class
-BATCH = 1_000_000  # segments cut at once
 MARGIN = 2  # cells around the grid that are read too: a box turned between two projections is no box
 
 
@@ -110,54 +109,9 @@ def density(lines: gpd.GeoDataFrame, grid: Grid, classes: Sequence[int] = tuple(
         raise DataError(
             f"lines are in {lines.crs.name}, the grid in {grid.crs}. Bring them together: lines.to_crs(grid.crs)"
         )
-    total = np.zeros((len(classes), *grid.shape))
-    for layer, kind in zip(total, classes, strict=True):
-        start, end = _segments(lines.geometry[(lines["class"] == kind).to_numpy()].to_numpy(), grid)
-        for first in range(0, len(start), BATCH):
-            layer += _length(start[first : first + BATCH], end[first : first + BATCH], grid.shape)
-    # a length in cells × cell [m] over an area of cell² [m²], in km²
-    return (total * 1e6 / grid.cell).astype("float32")
-
-
-def _segments(geometry: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Both ends of every straight piece that comes near the grid, as (column, row) in cells, each on (piece, 2)."""
-    parts = shapely.get_parts(geometry)
-    coordinates, line = shapely.get_coordinates(parts, return_index=True)
-    places = np.stack([coordinates[:, 0] - grid.left, grid.top - coordinates[:, 1]], 1) / grid.cell
-    same = line[1:] == line[:-1]
-    start, end = places[:-1][same], places[1:][same]
-    far = (np.maximum(start, end) < 0).any(1) | (np.minimum(start, end) > np.array(grid.shape[::-1])).any(1)
-    return start[~far], end[~far]
-
-
-def _length(start: np.ndarray, end: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Length of straight pieces within each cell, in cells, on (y, x)."""
-    rows, columns = shape
-    number = len(start)
-    cuts = [_crossings(start[:, 0], end[:, 0], columns), _crossings(start[:, 1], end[:, 1], rows)]
-    ends = np.arange(number)
-    piece = np.concatenate([ends, ends, *(which for which, _ in cuts)])
-    along = np.concatenate([np.zeros(number), np.ones(number), *(part for _, part in cuts)])
-    order = np.lexsort((along, piece))
-    piece, along = piece[order], along[order]
-    within = piece[1:] == piece[:-1]
-    piece, step, middle = piece[1:][within], np.diff(along)[within], ((along[1:] + along[:-1]) / 2)[within]
-    whole = end - start
-    column, row = np.floor(start[piece] + whole[piece] * middle[:, None]).astype(int).T
-    inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
-    length = step * np.hypot(*whole[piece].T)
-    cell = row[inside] * columns + column[inside]
-    return np.bincount(cell, length[inside], rows * columns).reshape(shape)
-
-
-def _crossings(start: np.ndarray, end: np.ndarray, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where pieces cross the edges 0, 1, … `last` along one axis: the piece's number, and how far along it (0…1)."""
-    low = np.clip(np.ceil(np.minimum(start, end)), 0, last + 1).astype(int)
-    high = np.clip(np.floor(np.maximum(start, end)), -1, last).astype(int)
-    count = np.where(start == end, 0, np.maximum(high - low + 1, 0))
-    piece = np.repeat(np.arange(len(start)), count)
-    edge = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + low[piece]
-    return piece, (edge - start[piece]) / (end[piece] - start[piece])
+    geometry, kinds = lines.geometry.to_numpy(), lines["class"].to_numpy()
+    found = np.stack([line_length(geometry[kinds == kind], grid) for kind in classes])
+    return (found / (grid.cell / 1000) ** 2).astype("float32")
 
 
 def _checked(lines: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:

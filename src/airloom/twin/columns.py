@@ -107,7 +107,9 @@ def mix(amount, air, exchange, settling, seconds):  # type: ignore[no-untyped-de
     deposited = np.zeros((species, rows, columns), np.float32)
     one, step = np.float32(1.0), np.float32(seconds)
     for y in prange(rows):
-        above = np.empty((layers, columns), np.float32)  # of the eliminated system: ratio = above · ratio of the next layer + rest
+        above = np.empty(
+            (layers, columns), np.float32
+        )  # of the eliminated system: ratio = above · ratio of the next layer + rest
         rest = np.empty((layers, columns), np.float32)
         for s in range(species):
             for k in range(layers):

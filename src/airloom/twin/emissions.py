@@ -11,11 +11,12 @@ from datetime import date, timedelta
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from airloom.sources.lines import line_length
 from airloom.twin.geography import Geography
 
 SECTORS = ("road", "transport", "energy", "industry", "residential", "shipping")
 YEAR = 365.25 * 86400.0
-PERSONAL = {"road": 4.6, "transport": 1.9, "energy": 1.2, "industry": 1.8, "residential": 1.5}  # kg NO₂ a person and year
+PERSONAL = {"road": 4.0, "transport": 2.2, "energy": 1.1, "industry": 1.6, "residential": 1.3}  # kg NO₂ a person and year
 LANE = 4.0  # kg NO₂ s⁻¹ of a lane with the traffic of the Dover Strait, through 1000 km
 STACK = {"energy": 0.95, "industry": 0.6, "shipping": 0.3}  # share that leaves by stacks; the rest at the ground
 RELEASES = ("ground", "stack")
@@ -89,7 +90,7 @@ class Emissions:
         return replace(self, maps=(self.maps * np.reshape(factor, (-1, 1, 1))).astype(np.float32))
 
 
-def true_emissions(geography: Geography, seed: int, *, spread: float = 0.75) -> Emissions:
+def true_emissions(geography: Geography, seed: int, *, spread: float = 0.9) -> Emissions:
     """Maps times hidden local factors: log-normal with standard deviation `spread`, half of it at the scale of towns
     (20 km), half at that of quarters (4 km); one set of factors a sector, of mean 1.
     """
@@ -100,7 +101,7 @@ def true_emissions(geography: Geography, seed: int, *, spread: float = 0.75) -> 
     return Emissions(maps.astype(np.float32), _farmland(geography))
 
 
-def inventory(geography: Geography, *, ahead: Mapping[str, float] | float = 1.0, smear: float = 7000.0) -> Emissions:
+def inventory(geography: Geography, *, ahead: Mapping[str, float] | float = 1.0, smear: float = 12_000.0) -> Emissions:
     """What an inventory has: the maps without the hidden factors, smeared over `smear` metres, totals times `ahead`."""
     maps = expected(geography)
     factors = [ahead.get(s, 1.0) if isinstance(ahead, Mapping) else ahead for s in SECTORS]
@@ -124,7 +125,9 @@ def expected(geography: Geography) -> np.ndarray:
     on_roads = np.tensordot(classes, geography.road_density.astype(float), 1) * traffic
     shapes = {
         "road": _unit(on_roads) * 0.65 + _unit(driven) * 0.35,
-        "transport": _unit(driven) * 0.35 + _unit(_farmland(geography)) * 0.45 + _unit(_at_sites(geography, "airport")) * 0.2,
+        "transport": _unit(driven) * 0.35
+        + _unit(_farmland(geography)) * 0.45
+        + _unit(_at_sites(geography, "airport")) * 0.2,
         "energy": _unit(_at_sites(geography, "power")) * 0.85 + _unit(people) * 0.15,
         "industry": _unit(_at_sites(geography, "industry")) * 0.6
         + _unit(people) * 0.3
@@ -213,15 +216,8 @@ def _at_sites(geography: Geography, kind: str) -> np.ndarray:
 
 def _ships(geography: Geography) -> np.ndarray:
     """Lanes, as wide as a few cells at sea [kg m⁻² s⁻¹]."""
-    grid = geography.grid
-    found = np.zeros(grid.shape)
-    for line, traffic in zip(geography.ship_lanes.geometry, geography.ship_lanes["traffic"], strict=True):
-        along = np.arange(0, line.length, grid.cell / 2)
-        points = np.array([line.interpolate(s).coords[0] for s in along]).reshape(-1, 2)
-        row = np.floor((grid.top - points[:, 1]) / grid.cell).astype(int)
-        column = np.floor((points[:, 0] - grid.left) / grid.cell).astype(int)
-        inside = (row >= 0) & (row < grid.shape[0]) & (column >= 0) & (column < grid.shape[1])
-        np.add.at(found, (row[inside], column[inside]), traffic * LANE * (grid.cell / 2) / 1e6)
+    grid, lanes = geography.grid, geography.ship_lanes
+    found = line_length(lanes.geometry.to_numpy(), grid, lanes["traffic"].to_numpy()) * LANE / 1e6
     return gaussian_filter(found, 3000 / grid.cell, mode="nearest") / grid.cell**2
 
 

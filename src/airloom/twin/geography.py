@@ -10,10 +10,11 @@ import shapely
 from airloom.errors import StudyError
 from airloom.grid import Grid
 from airloom.sources.places import EAST, NORTH, SOUTH, WEST
+from airloom.sources.roads import density
 from airloom.twin.coast import shares
 from airloom.twin.landcover import landcover
 from airloom.twin.lights import lights
-from airloom.twin.roads import density, roads
+from airloom.twin.roads import roads
 from airloom.twin.ships import ship_lanes
 from airloom.twin.sites import sites
 from airloom.twin.terrain import elevation

@@ -12,6 +12,7 @@ FOLDER/state/…                       what the next month goes on from; remove 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,16 @@ def make(plan: Plan, folder: Path, *, threads: int = 1, progress: Progress = qui
             marker = folder / "state" / f"{days[0]:%Y-%m}.json"
             if not marker.is_file():
                 started = time.perf_counter()
-                facts = Month(world, folder, days).run(before, lambda n, at=done: progress("twin", at + n, total))
+                facts = Month(world, folder, days).run(before, partial(_told, progress, done, total))
                 write_json(marker, {**facts, "seconds": time.perf_counter() - started})
             done, before = done + len(days), days[0]
         _write_stations(world, folder)
     return folder
+
+
+def _told(progress: Progress, before: int, total: int, days: int) -> None:
+    """Report days of a month as days of all."""
+    progress("make the twin, day", before + days, total)
 
 
 def _claim(folder: Path, plan: Plan) -> None:
@@ -230,7 +236,7 @@ def _gases(hour: Hour, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Gases, and particles added up, on (layer, y, x) [µg m⁻³]."""
     fields = dict(hour.mean)
     if "pm10" in names:
-        fields["pm2p5"] = sum(fields[n] for n in PM25)
+        fields["pm2p5"] = np.sum([fields[n] for n in PM25], axis=0)
         fields["pm10"] = fields["pm2p5"] + fields["pmcoarse"]
     return {n: fields[n] for n in names}
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -29,7 +30,6 @@ from airloom.twin.layers import INTERFACES, LAYERS, THICKNESS
 from airloom.twin.species import GROUND, SETS, Species
 from airloom.twin.transport import horizontal
 from airloom.twin.turbulence import exchange, settling, uptake
-from airloom.twin.weather import Weather
 
 STEPS = 3  # an hour
 RELEASE = np.array(  # share of what is released at the ground and by stacks that enters each layer
@@ -78,6 +78,16 @@ class Hour:
     mean: dict[str, np.ndarray]
 
 
+class AnyWeather(Protocol):
+    """What the model needs of weather: see `airloom.twin.weather.Weather`."""
+
+    grid: Grid
+
+    def day(self, date: date, /) -> xr.Dataset:
+        """24 hours."""
+        ...
+
+
 @dataclass
 class Model:
     """A window's chemistry and transport.
@@ -87,12 +97,14 @@ class Model:
         weather: makes `day(date)` on a projected grid that covers the window.
         species: "nox" (NO, NO₂, O₃) or "all".
         threads: cores to use; results do not depend on it.
+        richer: NO₂ of the air beyond the window, times what it is; how wrong a reanalysis is about it.
     """
 
     geography: Geography
-    weather: Weather
+    weather: AnyWeather
     species: str = "nox"
     threads: int = 1
+    richer: float = 1.0
     table: Mapping[str, Species] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -219,11 +231,13 @@ class Model:
         )
         if self.species == "all":
             inputs = [of[n] for n in ("so2", "nh3", "voc", "hno3", "so4", "no3", "nh4", "soa", "no2")]
-            particles(*inputs, nitric, (rates.humid, rates.held), rates.photolysis, THICKNESS, seconds)
+            particles(*inputs, nitric, (rates.humid, rates.held), rates.photolysis, THICKNESS, seconds)  # type: ignore[call-arg]
 
     def _border(self, day: date) -> np.ndarray:
         """Mixing ratio beyond the window on (species, layer) [µmol mol⁻¹]."""
-        return np.stack([s.beyond(day.timetuple().tm_yday) for s in self.table.values()]) * np.float32(1e-3)
+        found = np.stack([s.beyond(day.timetuple().tm_yday) for s in self.table.values()]) * np.float32(1e-3)
+        found[self.names.index("no2")] *= np.float32(self.richer)
+        return found
 
 
 class Bilinear:

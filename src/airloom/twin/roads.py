@@ -109,50 +109,6 @@ def _streets(left: float, bottom: float, right: float, top: float, seed: int) ->
     return np.concatenate(chords)
 
 
-def density(lines: gpd.GeoDataFrame, grid: Grid) -> np.ndarray:
-    """Length of road per area [m km⁻²] on (class, y, x), classes 1…5."""
-    maps = [line_length(lines.geometry.to_numpy()[lines["class"] == kind], grid) for kind in (*NETWORK, LOCAL)]
-    return (np.stack(maps) / (grid.cell / 1000) ** 2).astype(np.float32)
-
-
-def line_length(lines: np.ndarray, grid: Grid, weight: np.ndarray | None = None) -> np.ndarray:
-    """Length [m] of lines in each cell of (y, x), times a weight a line where given; exact.
-
-    Each straight piece between two vertices is cut where it meets the edges of columns and rows.
-    """
-    points, line = shapely.get_coordinates(lines, return_index=True)
-    column, row = (points[:, 0] - grid.left) / grid.cell, (grid.top - points[:, 1]) / grid.cell
-    same = line[1:] == line[:-1]
-    x0, x1, y0, y1 = column[:-1][same], column[1:][same], row[:-1][same], row[1:][same]
-    (piece_x, at_x), (piece_y, at_y) = _crossings(x0, x1), _crossings(y0, y1)
-    every = np.arange(len(x0))
-    piece = np.concatenate([every, every, piece_x, piece_y])
-    at = np.concatenate([np.zeros(len(x0)), np.ones(len(x0)), at_x, at_y])
-    order = np.lexsort((at, piece))
-    piece, at = piece[order], at[order]
-    part = piece[1:] == piece[:-1]
-    piece, share, middle = piece[:-1][part], np.diff(at)[part], (at[:-1][part] + at[1:][part]) / 2
-    cell_x = np.floor(x0[piece] + middle * (x1 - x0)[piece]).astype(int)
-    cell_y = np.floor(y0[piece] + middle * (y1 - y0)[piece]).astype(int)
-    length = share * np.hypot(x1 - x0, y1 - y0)[piece] * grid.cell
-    if weight is not None:
-        length = length * weight[line[:-1][same][piece]]
-    rows, columns = grid.shape
-    inside = (cell_x >= 0) & (cell_x < columns) & (cell_y >= 0) & (cell_y < rows)
-    cells = cell_y[inside] * columns + cell_x[inside]
-    return np.bincount(cells, weights=length[inside], minlength=rows * columns).reshape(rows, columns)
-
-
-def _crossings(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where pieces cross whole numbers: the piece, and the share of its length at that point."""
-    first, last = np.ceil(np.minimum(start, end)), np.floor(np.maximum(start, end))
-    count = np.maximum(last - first + 1, 0).astype(int)
-    count[start == end] = 0
-    piece = np.repeat(np.arange(len(start)), count)
-    number = first[piece] + np.arange(len(piece)) - np.repeat(np.cumsum(count) - count, count)
-    return piece, np.clip((number - start[piece]) / (end - start)[piece], 0, 1)
-
-
 def _in_europe(grid: Grid) -> tuple[float, float, float, float]:
     """Bounds in EUROPE's projection that hold the whole grid."""
     return Transformer.from_crs(grid.crs, EUROPE, always_xy=True).transform_bounds(*grid.bounds)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from airloom.errors import StudyError
 from airloom.grid import Grid
@@ -19,6 +20,8 @@ from airloom.twin.species import SETS
 from airloom.twin.weather import Weather, weather_grid
 
 COARSE = 10_000.0  # m, cells of the reanalysis' model
+RICHER = 1.6  # NO₂ beyond the window, as the reanalysis has it, to what it is
+MISJUDGED = 0.25  # standard deviation of the log of the reanalysis' mixing to the true one, from day to day
 MARGIN = 3  # of them on each side of the window
 AHEAD = {"road": 0.95, "transport": 0.9, "energy": 1.5, "industry": 1.35, "residential": 0.9, "shipping": 1.0}
 
@@ -62,6 +65,24 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {k: str(v) if isinstance(v, date) else v for k, v in asdict(self).items()}
+
+
+class Misjudged:
+    """The weather as another model has it: the boundary layer too deep on some days and too shallow on others."""
+
+    def __init__(self, weather: Weather, seed: int) -> None:
+        self.weather, self.grid = weather, weather.grid
+        draw = np.random.default_rng([seed, 71])
+        self.periods = draw.uniform(1.5, 12, 12) * 24  # hours
+        self.phases = draw.uniform(0, 2 * np.pi, 12)
+
+    def day(self, day: date) -> xr.Dataset:
+        """As `Weather.day`."""
+        weather = self.weather.day(day)
+        hours = (weather["time"] - np.datetime64("2000-01-01")) / np.timedelta64(1, "h")
+        waves = np.sin(2 * np.pi * hours.to_numpy()[:, None] / self.periods + self.phases).sum(1)
+        factor = np.exp(MISJUDGED * waves / np.sqrt(len(self.periods) / 2)).astype(np.float32)[:, None, None]
+        return weather.assign(blh=weather["blh"] * factor, ustar=weather["ustar"] * np.sqrt(factor))
 
 
 class World:
@@ -123,7 +144,8 @@ class World:
     @cached_property
     def coarse_model(self) -> Model:
         """Of the reanalysis."""
-        return Model(self.coarse_geography, self.weather, species=self.plan.species, threads=self.threads)
+        weather = Misjudged(self.weather, self.plan.seed)
+        return Model(self.coarse_geography, weather, species=self.plan.species, threads=self.threads, richer=RICHER)
 
     @cached_property
     def network(self) -> Network:
