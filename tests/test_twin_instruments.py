@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from airloom.sources.base import OBSERVATIONS
 from airloom.twin.network import KINDS, network, observe
 from airloom.twin.reanalysis import Correction
-from tests.twin_world import plain
+from airloom.twin.weather_stations import measure, weather_network
+from tests.twin_world import Steady, plain
 
 
 def test_stations_stand_where_their_kind_belongs():
@@ -42,16 +44,35 @@ def test_instruments_report_the_truth_with_their_faults():
     assert sunny["value"].median() - found.filter("valid")["value"].median() == pytest.approx(0.02 * 50, abs=0.2)
 
 
+def test_the_second_network_measures_the_weather_elsewhere():
+    world = plain(cells=80)
+    taken = network(world, 0).cells
+    stations = weather_network(world, taken, 0)
+    assert not set(zip(*taken, strict=True)) & set(stations.select("row", "column").iter_rows())
+    grid = Steady(world.grid).grid
+    time = np.arange(np.datetime64("2019-07-01T00", "ns"), np.datetime64("2019-07-02T00", "ns"), np.timedelta64(1, "h"))
+    shape = (24, *grid.shape)
+    values = {"t2m": 293.15, "d2m": 283.15, "u10": 3.0, "v10": 4.0}
+    weather = xr.Dataset({n: (("time", "y", "x"), np.full(shape, v)) for n, v in values.items()}, {"time": time})
+    found = measure(stations, weather, grid, world.grid, 0)
+    assert found.height == 24 * stations.height
+    # vapour pressure at 10 °C over that of saturation at 20 °C: 12.26 hPa / 23.33 hPa
+    assert found["relative_humidity"].mean() == pytest.approx(52.6, abs=0.5)
+    assert found["wind"].mean() == pytest.approx(5, abs=0.05)
+    assert found["temperature"].mean() == pytest.approx(293.15, abs=0.05)
+    assert 0 < found["wind"].null_count() < 0.03 * found.height
+
+
 def one_station() -> tuple[Correction, np.ndarray]:
     x = np.arange(20) * 10_000.0
     return Correction.of(x, x[::-1], np.array([100_000.0]), np.array([90_000.0])), np.full((3, 20, 20), 10, np.float32)
 
 
 def test_one_station_pulls_by_the_ratio_of_errors():
-    # model error 3.5, station error 0.45 × 20 = 9: weight 3.5² / (3.5² + 9²) = 0.131 of the difference of 10
+    # model error 3.5, station error 0.5 × 20 = 10: weight 3.5² / (3.5² + 10²) = 0.109 of the difference of 10
     correction, field = one_station()
     found = correction.analyse(field, np.array([20.0]), np.array([0.0, 500.0, 5000.0]))
-    assert found[0, 10, 10] == pytest.approx(10 + 10 * 3.5**2 / (3.5**2 + 9**2), rel=1e-4)
+    assert found[0, 10, 10] == pytest.approx(10 + 10 * 3.5**2 / (3.5**2 + 10**2), rel=1e-4)
     assert found[1, 10, 10] - 10 == pytest.approx((found[0, 10, 10] - 10) / np.e, rel=1e-4)
     assert found[2, 10, 10] == pytest.approx(10, abs=1e-3)
     assert 10 < found[0, 10, 13] < found[0, 10, 11] < found[0, 10, 10]

@@ -18,6 +18,7 @@ from airloom.sources.eea import EEA
 from airloom.sources.era5 import ERA5Pressure, ERA5Single
 from airloom.sources.flights import Flights
 from airloom.sources.roads import Roads
+from airloom.sources.station_table import StationTable
 from airloom.twin.layers import HEIGHTS
 from airloom.twin.make import make
 from airloom.twin.world import Plan
@@ -73,6 +74,13 @@ def test_stations_come_as_the_eea_sends_them(twin: Path):
     )
     assert records.observations["station"].n_unique() == table.height
     assert records.observations.height == 48 * table.height
+
+
+def test_the_second_network_is_a_table_that_a_source_reads(twin: Path):
+    table = StationTable()
+    records = table.open([twin / "weather" / "weather.csv"], twin / "weather" / "stations.csv", columns={"value": "wind"})
+    assert records.observations["station"].n_unique() >= 5
+    assert 0 < records.observations["value"].mean() < 20
 
 
 def test_the_budget_is_kept_with_the_month(twin: Path):

@@ -16,7 +16,7 @@ from airloom.twin.geography import Geography
 
 SECTORS = ("road", "transport", "energy", "industry", "residential", "shipping")
 YEAR = 365.25 * 86400.0
-PERSONAL = {"road": 4.0, "transport": 2.2, "energy": 1.1, "industry": 1.6, "residential": 1.3}  # kg NO₂ a person and year
+PERSONAL = {"road": 3.8, "transport": 2.2, "energy": 1.0, "industry": 1.5, "residential": 1.2}  # kg NO₂ a person and year
 LANE = 4.0  # kg NO₂ s⁻¹ of a lane with the traffic of the Dover Strait, through 1000 km
 STACK = {"energy": 0.95, "industry": 0.6, "shipping": 0.3}  # share that leaves by stacks; the rest at the ground
 RELEASES = ("ground", "stack")

@@ -1,10 +1,11 @@
 """`airloom twin make`: runs a world month by month and writes what the providers would deliver.
 
 FOLDER/twin.json                     the plan, and airloom's version
-FOLDER/truth/2019-01.nc              daily means in every cell and on every height, hourly values at stations
+FOLDER/truth/2019-01.nc              daily means in every cell and on every height
 FOLDER/cams/cams.eaq.….nc            hourly reanalysis at 0.1°
 FOLDER/era5/single-2019-01.zip, …    hourly weather at 0.25°
-FOLDER/eea/*.parquet                 stations, and sampling_points.parquet
+FOLDER/eea/observations/*.parquet    stations; beside them sampling_points.parquet, and assimilated.csv: what CAMS knows
+FOLDER/weather/weather.csv           a second network: humidity, wind, temperature; beside it stations.csv
 FOLDER/static/…                      inventory, roads, census, elevation, land cover, lights, flights
 FOLDER/state/…                       what the next month goes on from; remove a month's files to make it again
 """
@@ -33,15 +34,17 @@ from airloom.twin.network import observe
 from airloom.twin.species import PM25
 from airloom.twin.static import write_static
 from airloom.twin.weather import eastward_northward
+from airloom.twin.weather_stations import measure
 from airloom.twin.world import Plan, World
 from airloom.twin.writers.cams import write_cams
 from airloom.twin.writers.degrees import on_degrees
-from airloom.twin.writers.eea import write_observations, write_sampling_points
+from airloom.twin.writers.eea import stations_csv, write_observations, write_sampling_points
 from airloom.twin.writers.era5 import write_former, write_present
 
 SPIN_UP = 3  # days before the first whose fields are thrown away
 GASES = {"nox": ("no2", "no", "o3"), "all": ("no2", "no", "o3", "so2", "nh3", "pm2p5", "pm10")}
 ANOMALOUS, INFLATED, ABOVE = 2020, 1.7, 1000.0  # year, factor and height [m] where the reanalysis is wrong
+INTERIM = 2023  # from this year on only the interim reanalysis is there, which knows every second station
 PRESENT = 2022  # from this year on ERA5 comes as the store delivers it today; before, as it did until 2024
 
 
@@ -176,6 +179,8 @@ class Month:
         """Run the coarse model, correct each hour towards the stations that it knows, write it at 0.1°."""
         world = self.world
         observed = self._known(observations)
+        if self.days[0].year >= INTERIM:
+            observed[:, 1::2] = np.nan
         hourly: dict[str, list[np.ndarray]] = {n: [] for n in self.gases}
         for day in self.days:
             for hour in world.coarse_model.day(state, day, world.coarse_emissions.day(day, world.emitted)):
@@ -193,7 +198,8 @@ class Month:
                 ("time", "height", "y", "x"),
                 attrs={"units": "ug m-3"},
             )
-            write_cams(on_degrees(array.to_dataset(name=name), grid, world.plan.grid, step=0.1), self.folder / "cams")
+            on_tenths = on_degrees(array.to_dataset(name=name), grid, world.plan.grid, step=0.1)
+            write_cams(on_tenths, self.folder / "cams", stream="ira" if self.days[0].year >= INTERIM else "vra")
 
     def _known(self, observations: pl.DataFrame) -> np.ndarray:
         """Valid values of the stations that the reanalysis knows, NaN elsewhere, on (time, station)."""
@@ -212,7 +218,9 @@ class Month:
         """ERA5's files: with the last hour before the month, for means stand at the end of their hour."""
         weather, window = self.world.weather, self.world.plan.grid
         days = [self.days[0] - timedelta(days=1), *self.days]
-        fields = [on_degrees(_as_era5(weather.day(d)), weather.grid, window) for d in days]
+        made = [weather.day(d) for d in days]
+        self._second_network(made[1:])
+        fields = [on_degrees(_as_era5(day), weather.grid, window) for day in made]
         joined = xr.concat([fields[0].isel(time=slice(-1, None)), *fields[1:]], "time")
         for kind, names in (("single", SINGLE), ("pressure", PRESSURE)):
             part = joined[[n for n in joined.data_vars if n in names]]
@@ -220,6 +228,15 @@ class Month:
                 write_present(part, self.folder / "era5", f"{kind}-{self.name}")
             else:
                 write_former(part, self.folder / "era5" / f"{kind}-{self.name}.nc")
+
+    def _second_network(self, made: list[xr.Dataset]) -> None:
+        """What the stations of the second network measure."""
+        world = self.world
+        measured = [
+            measure(world.weather_network, day, world.weather.grid, world.plan.grid, world.plan.seed) for day in made
+        ]
+        with whole(self.folder / "state" / f"weather-{self.name}.parquet") as aside:
+            pl.concat(measured).write_parquet(aside)
 
 
 def _as_era5(day: xr.Dataset) -> xr.Dataset:
@@ -253,3 +270,5 @@ def _write_stations(world: World, folder: Path) -> None:
     write_sampling_points(table.select(list(METADATA)), written, pollutant="no2", year=world.plan.end.year)
     with whole(folder / "eea" / "assimilated.csv") as aside:
         table.filter("assimilated").select("station").write_csv(aside)
+    measured = pl.concat([pl.read_parquet(r) for r in sorted((folder / "state").glob("weather-*.parquet"))])
+    stations_csv(measured, world.weather_network.select(list(METADATA)), folder / "weather")

@@ -251,6 +251,10 @@ class Bilinear:
         """(..., y, x) → (..., y, x), float32."""
         return np.ascontiguousarray(self.down @ np.asarray(values, np.float32) @ self.across)
 
+    def at(self, values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """(time, y, x) → (time, station) in some cells of the finer grid."""
+        return np.einsum("sy,tyx,xs->ts", self.down[rows], values, self.across[:, columns], optimize=True)
+
 
 def _weights(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Linear weights on (wanted, known); both ascend."""

@@ -12,9 +12,9 @@ from airloom.twin.geography import Geography
 
 SPACE = 1000.0  # km² of land for a station
 KINDS = {  # type, area: share of the network; spread of the place's own factor; its mean
-    ("background", "urban"): (0.40, 0.27, 1.06),
+    ("background", "urban"): (0.40, 0.28, 1.06),
     ("background", "suburban"): (0.18, 0.27, 1.00),
-    ("background", "rural"): (0.17, 0.30, 0.90),
+    ("background", "rural"): (0.17, 0.30, 0.80),
     ("industrial", "suburban"): (0.08, 0.20, 1.08),
     ("traffic", "urban"): (0.17, 0.25, 1.35),
 }

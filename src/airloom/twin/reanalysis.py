@@ -12,7 +12,7 @@ import numpy as np
 LENGTH = 35_000.0  # m over which errors of the model are alike
 DEPTH = 500.0  # m of height over which a correction dies out
 MODEL_ERROR = 0.35  # of the modelled value
-STATION_ERROR = 0.45  # of the observed value: a station in a cell of ten kilometres speaks for little of it
+STATION_ERROR = 0.5  # of the observed value: a station in a cell of ten kilometres speaks for little of it
 FLOOR = 1.5  # µg m⁻³ in both errors
 
 

@@ -4,12 +4,15 @@ import math
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import xarray as xr
 
-from airloom.errors import StudyError
+from airloom.errors import DataError, StudyError
+from airloom.files import read_json
 from airloom.grid import Grid
 from airloom.twin.emissions import Emissions, inventory, true_emissions
 from airloom.twin.geography import Geography, geography
@@ -18,9 +21,10 @@ from airloom.twin.network import Network, network
 from airloom.twin.reanalysis import Correction
 from airloom.twin.species import SETS
 from airloom.twin.weather import Weather, weather_grid
+from airloom.twin.weather_stations import weather_network
 
 COARSE = 10_000.0  # m, cells of the reanalysis' model
-RICHER = 1.6  # NO₂ beyond the window, as the reanalysis has it, to what it is
+RICHER = 2.3  # NO₂ beyond the window, as the reanalysis has it, to what it is
 MISJUDGED = 0.25  # standard deviation of the log of the reanalysis' mixing to the true one, from day to day
 MARGIN = 3  # of them on each side of the window
 AHEAD = {"road": 0.95, "transport": 0.9, "energy": 1.5, "industry": 1.35, "residential": 0.9, "shipping": 1.0}
@@ -65,6 +69,19 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {k: str(v) if isinstance(v, date) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def load(cls, folder: Path) -> "Plan":
+        """The plan of a twin that was made.
+
+        Raises:
+            DataError: the folder holds no twin.
+        """
+        path = folder / "twin.json"
+        if not path.is_file():
+            raise DataError(f"{folder} holds no twin.json. Make a twin there: airloom twin make {folder} --start … --end …")
+        content = {k: v for k, v in read_json(path).items() if k != "airloom"}
+        return cls(**{**content, **{k: date.fromisoformat(content[k]) for k in ("start", "end")}})
 
 
 class Misjudged:
@@ -151,6 +168,11 @@ class World:
     def network(self) -> Network:
         """Stations."""
         return network(self.geography, self.plan.seed)
+
+    @cached_property
+    def weather_network(self) -> pl.DataFrame:
+        """Stations of the second network."""
+        return weather_network(self.geography, self.network.cells, self.plan.seed)
 
     @cached_property
     def correction(self) -> Correction:

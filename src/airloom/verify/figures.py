@@ -99,10 +99,10 @@ def _map(axes: Axes, mean: np.ndarray, grid: Grid, stations: pl.DataFrame | None
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     axes.ticklabel_format(style="plain", useOffset=False)
     axes.locator_params(nbins=5)
-    _scale_bar(axes, right - left)
+    scale_bar(axes, right - left)
 
 
-def _scale_bar(axes: Axes, width: float) -> None:
+def scale_bar(axes: Axes, width: float) -> None:
     """A bar of about a fifth of the map's width, a round number of kilometres long."""
     step = 10 ** np.floor(np.log10(width / 5))
     length = step * max(m for m in (1, 2, 5) if m * step <= width / 5)

@@ -1,26 +1,21 @@
 """The report of a run: one HTML file that needs nothing else, to read, print and pass on."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 import polars as pl
 import yaml
-from matplotlib.figure import Figure
 
 from airloom.errors import DataError
-from airloom.files import whole
 from airloom.grid import Grid
 from airloom.ledger import Entry, Ledger
 from airloom.verify import figures
 from airloom.verify.baselines import BASELINES
+from airloom.verify.html import cards, embed, link, section, table, write_page
 from airloom.verify.scores import AREAS, SEASONS
 from airloom.verify.tables import (
     best_baseline,
@@ -87,10 +82,8 @@ def write_report(
     }
     sections = {title: content for title, content in sections.items() if content}
     body = _headline(study, scores, stations, row, rival, list(sections))
-    body += "".join(f'<section id="{_anchor(t)}"><h2>{escape(t)}</h2>{content}</section>' for t, content in sections.items())
-    template = Template(files("airloom.verify").joinpath("report.html").read_text(encoding="utf-8"))
-    with whole(path) as aside:
-        aside.write_text(template.substitute(title=escape(str(study["title"])), body=body), encoding="utf-8")
+    body += "".join(section(title, content) for title, content in sections.items())
+    write_page(path, str(study["title"]), body)
 
 
 def _headline(
@@ -109,18 +102,17 @@ def _headline(
         f"Daily {escape(str(study.get('pollutant', 'no2')).upper().replace('NO2', 'NO₂'))} on {rows} × {columns} cells of {cell:g} km "
         f"around {lon:g}°E, {lat:g}°N; {escape(row['period'])}; {stations.height} station cells, {withheld} of them withheld."
     ).replace("-", "−")
-    cards = [
+    numbers = [
         (number(row["rmse"]), "RMSE [µg m⁻³]", _span(row["rmse_ci"])),
         (number(row["r2"]), "R²", _span(row["r2_ci"])),
         (number(row["r"]), "correlation r", _span(row["r_ci"])),
         (number(row["bias"], signed=True), "bias [µg m⁻³]", _span(row["bias_ci"], signed=True)),
         (f"{row['n']:,}", "station-days", f"on {row['days']:,} days"),
     ]
-    boxes = "".join(f'<div class="card"><b>{a}</b><span>{b}</span><span>{c}</span></div>' for a, b, c in cards)
-    links = "".join(f'<a href="#{_anchor(t)}">{escape(t)}</a>' for t in titles)
+    links = "".join(link(t) for t in titles)
     return (
         f'<h1>{escape(str(study["title"]))}</h1><p class="where">{where}</p>'
-        f'<p class="lead">{_sentence(scores, row, rival)}</p><div class="cards">{boxes}</div><nav>{links}</nav>'
+        f'<p class="lead">{_sentence(scores, row, rival)}</p>{cards(numbers)}<nav>{links}</nav>'
     )
 
 
@@ -147,7 +139,7 @@ def _sentence(scores: Mapping[str, Any], row: Mapping[str, Any], rival: Mapping[
 
 def _maps(mean: np.ndarray, grid: Grid, stations: pl.DataFrame, observed: pl.DataFrame, period: str) -> str:
     figure = figures.annual_map(mean, grid, _with_means(stations, observed), title=f"Mean of {period}")
-    return _embed(figure, "The mean of the daily fields, and in the same colours the observed means of the stations.")
+    return embed(figure, "The mean of the daily fields, and in the same colours the observed means of the stations.")
 
 
 def _seasons(seasons: Mapping[str, np.ndarray], grid: Grid, stations: pl.DataFrame, observed: pl.DataFrame) -> str:
@@ -155,7 +147,7 @@ def _seasons(seasons: Mapping[str, np.ndarray], grid: Grid, stations: pl.DataFra
         return ""
     months = {s: observed.filter(pl.col("time").dt.month().is_in(SEASONS[s])) for s in seasons}
     placed = {s: _with_means(stations, part) for s, part in months.items()}
-    return _embed(figures.season_maps(seasons, grid, placed), "Means of the seasons; colours are common to all four.")
+    return embed(figures.season_maps(seasons, grid, placed), "Means of the seasons; colours are common to all four.")
 
 
 def _with_means(stations: pl.DataFrame, observed: pl.DataFrame) -> pl.DataFrame:
@@ -169,7 +161,7 @@ def _scores(scores: Mapping[str, Any]) -> str:
     parts = []
     for target in ("withheld", "training"):
         if rows := overall(scores, target):
-            parts.append(f"<h3>At {target} stations</h3>" + _score_table(rows, overall(scores, target, "anomaly")))
+            parts.append(f"<h3>At {target} stations</h3>" + _scoretable(rows, overall(scores, target, "anomaly")))
     note = (
         "Square brackets are 95 % intervals from resampled days; they do not say how other stations would fare. "
         "R² is 1 − Σ(x−y)²/Σ(y−ȳ)². Anomaly R² scores each value's deviation from the same-day mean over these stations: the "
@@ -179,12 +171,12 @@ def _scores(scores: Mapping[str, Any]) -> str:
     )
     used = {r["model"] for r in scores["rows"] if r["phase"] is None}
     known = [b for name, b in BASELINES.items() if name in used]
-    legend = _table(("Baseline", "What it is"), [(b.title, b.description) for b in known]) if known else ""
-    bars = _embed(figures.score_bars(scores), "RMSE at withheld stations with 95 % intervals; blue the method's phases.")
+    legend = table(("Baseline", "What it is"), [(b.title, b.description) for b in known]) if known else ""
+    bars = embed(figures.score_bars(scores), "RMSE at withheld stations with 95 % intervals; blue the method's phases.")
     return "".join(parts) + f'<p class="note">{note}</p>{bars}{legend}'
 
 
-def _score_table(rows: list[dict[str, Any]], anomaly: list[dict[str, Any]]) -> str:
+def _scoretable(rows: list[dict[str, Any]], anomaly: list[dict[str, Any]]) -> str:
     pattern = {(r["model"], r["phase"]): r["r2"] for r in anomaly}
     cells = [
         (
@@ -200,7 +192,7 @@ def _score_table(rows: list[dict[str, Any]], anomaly: list[dict[str, Any]]) -> s
         for r in rows
     ]
     ours = {i for i, r in enumerate(rows) if r["phase"] is not None}
-    return _table(("Model", "n", "RMSE", "MAE", "R²", "r", "Bias", "Anomaly R²"), cells, ours)
+    return table(("Model", "n", "RMSE", "MAE", "R²", "r", "Bias", "Anomaly R²"), cells, ours)
 
 
 def _differences(scores: Mapping[str, Any]) -> str:
@@ -221,14 +213,14 @@ def _differences(scores: Mapping[str, Any]) -> str:
     return (
         f"<p>{name} less each other model at withheld stations, on the station-days that both predict. A negative ΔRMSE and a "
         "positive ΔR² speak for the method; the intervals resample the same days for both.</p>"
-        + _table(("Compared with", "n", "ΔRMSE [µg m⁻³]", "ΔR²", "ΔRMSE excludes zero"), cells)
+        + table(("Compared with", "n", "ΔRMSE [µg m⁻³]", "ΔR²", "ΔRMSE excludes zero"), cells)
     )
 
 
 def _strata(scores: Mapping[str, Any], rival: Mapping[str, Any] | None) -> str:
     rows = [r for stratum in (*AREAS, *SEASONS, "anomaly") if (r := _row(scores, "withheld", stratum))]
     cells = [(r["stratum"], *_beside(scores, r, rival)) for r in rows]
-    return _table(("Stratum", *_beside_heads(rival)), cells)
+    return table(("Stratum", *_beside_heads(rival)), cells)
 
 
 def _stations(scores: Mapping[str, Any], stations: pl.DataFrame, rival: Mapping[str, Any] | None) -> str:
@@ -237,7 +229,7 @@ def _stations(scores: Mapping[str, Any], stations: pl.DataFrame, rival: Mapping[
         if row := _row(scores, "withheld", f"station:{s['station']}"):
             kind = ", ".join(v for v in (s["type"], s["area"]) if v)
             cells.append((f"{s['name'] or s['station']} ({s['station']})", kind, *_beside(scores, row, rival)))
-    return _table(("Withheld station", "Type", *_beside_heads(rival)), cells)
+    return table(("Withheld station", "Type", *_beside_heads(rival)), cells)
 
 
 def _row(scores: Mapping[str, Any], target: str, stratum: str) -> dict[str, Any] | None:
@@ -271,21 +263,21 @@ def _beside(scores: Mapping[str, Any], row: Mapping[str, Any], rival: Mapping[st
 
 
 def _scatter(pairs: pl.DataFrame, beside: Sequence[figures.Model]) -> str:
-    return _embed(figures.scatter(pairs, beside), "Days at withheld stations; the line is 1:1.")
+    return embed(figures.scatter(pairs, beside), "Days at withheld stations; the line is 1:1.")
 
 
 def _series(pairs: pl.DataFrame, beside: Sequence[figures.Model], names: Mapping[str, str]) -> str:
-    return _embed(
+    return embed(
         figures.series_at_stations(pairs, beside, names), "Withheld stations, from the best predicted to the worst."
     )
 
 
 def _bias(pairs: pl.DataFrame, models: Sequence[figures.Model]) -> str:
-    return _embed(figures.monthly_bias(pairs, models), "Mean error by month at withheld stations.")
+    return embed(figures.monthly_bias(pairs, models), "Mean error by month at withheld stations.")
 
 
 def _training(training: Sequence[Mapping[str, Any]] | None) -> str:
-    return _embed(figures.training_curves(training), "Loss by epoch.") if training else ""
+    return embed(figures.training_curves(training), "Loss by epoch.") if training else ""
 
 
 def _ledger(ledger: Ledger) -> str:
@@ -305,50 +297,15 @@ def _group(verdict: str, kind: str, why: str, entries: list[Entry]) -> str:
     more = f'<p class="note">and {rest:,} more; the run folder\'s ledger holds them all.</p>' if rest > 0 else ""
     return (
         f"<details><summary><b>{escape(verdict)}</b>: {escape(why)} <small>{len(entries):,} × {escape(kind)}{values}</small>"
-        f"</summary>{_table((kind, 'count'), rows)}{more}</details>"
+        f"</summary>{table((kind, 'count'), rows)}{more}</details>"
     )
 
 
 def _provenance(facts: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
     rows = [(key, f"{value:,.4g}" if isinstance(value, float) else str(value)) for key, value in facts.items()]
     rows.append(("bootstrap", f"{scores['draws']} draws of days, seed {scores['seed']}"))
-    return _table(("Fact", "Value"), rows, text=True)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], ours: set[int] | None = None, *, text: bool = False) -> str:
-    """An HTML table of plain text; columns that hold numbers in print are set right, unless all of it is `text`."""
-    if not rows:
-        return ""
-    right = [not text and all(r[i][:1] in "0123456789−+–" for r in rows) for i in range(len(heads))]
-    kinds = [' class="number"' if r else "" for r in right]
-    head = "".join(f"<th{kind}>{escape(h)}</th>" for kind, h in zip(kinds, heads, strict=True))
-    lines = []
-    for index, row in enumerate(rows):
-        cells = "".join(f"<td{kind}>{_cell(value)}</td>" for kind, value in zip(kinds, row, strict=True))
-        kind = ' class="ours"' if ours and index in ours else ""
-        lines.append(f"<tr{kind}>{cells}</tr>")
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def _cell(value: str) -> str:
-    """Text, escaped; an interval after a number is set small."""
-    first, bracket, rest = value.partition(" [")
-    return f"{escape(first)} <small>[{escape(rest)}</small>" if bracket else escape(value)
+    return table(("Fact", "Value"), rows, text=True)
 
 
 def _span(between: Sequence[float] | None, *, signed: bool = False) -> str:
     return f"{number(between[0], signed=signed)} … {number(between[1], signed=signed)}" if between else "no interval"
-
-
-def _embed(figure: Figure, caption: str) -> str:
-    """A figure as PNG inside the page."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=160)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    text = escape(caption)
-    width = round(figure.get_figwidth() * 112)
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{text}" width="{width}"><figcaption>{text}</figcaption></figure>'
-
-
-def _anchor(title: str) -> str:
-    return title.lower().replace(" ", "-")
