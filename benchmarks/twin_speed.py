@@ -50,7 +50,7 @@ def parts(world: World, threads: int) -> dict[str, float]:
     state = model.start(world.plan.start)
     other, air = np.empty_like(state.amount), model.air.copy()
     wind = np.full(air.shape, 2.0, np.float32)
-    border = model._border(world.plan.start)
+    border = model.beyond(world.plan.start)
     exchanged, settled = model.between * np.float32(0.1), model.night * np.float32(0.01)
     names = ("horizontal wind", "vertical wind", "mixing", "copy")
     works = (
@@ -103,7 +103,10 @@ def main() -> None:
                     "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
                 }
             )
-            print(f"{species} at {cell:g} m, {threads} threads: a year in {year / 60:.1f} min, floor {floor / 60:.1f} min", flush=True)
+            print(
+                f"{species} at {cell:g} m, {threads} threads: a year in {year / 60:.1f} min, floor {floor / 60:.1f} min",
+                flush=True,
+            )
     result = {
         "date": str(date.today()),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

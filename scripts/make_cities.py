@@ -31,7 +31,9 @@ def main() -> None:
             }
         )
         .filter(
-            pl.col("lon").is_between(WEST, EAST) & pl.col("lat").is_between(SOUTH, NORTH) & (pl.col("population") >= SMALLEST)
+            pl.col("lon").is_between(WEST, EAST)
+            & pl.col("lat").is_between(SOUTH, NORTH)
+            & (pl.col("population") >= SMALLEST)
         )
         .with_columns(pl.col("lon", "lat").cast(pl.Float32), pl.col("population").cast(pl.Int32))
         .sort("population", "name", descending=[True, False])

@@ -1,10 +1,14 @@
 """The twin's stations and its reanalysis."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
 
+from airloom.errors import StudyError
 from airloom.sources.base import OBSERVATIONS
+from airloom.twin import network as instruments
 from airloom.twin.network import KINDS, network, observe
 from airloom.twin.reanalysis import Correction
 from airloom.twin.weather_stations import measure, weather_network
@@ -61,6 +65,24 @@ def test_the_second_network_measures_the_weather_elsewhere():
     assert found["wind"].mean() == pytest.approx(5, abs=0.05)
     assert found["temperature"].mean() == pytest.approx(293.15, abs=0.05)
     assert 0 < found["wind"].null_count() < 0.03 * found.height
+
+
+def test_an_instrument_does_not_get_stuck_while_it_is_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(instruments, "OUTAGES", 300.0)
+    monkeypatch.setattr(instruments, "STUCK", 300.0)
+    stations = network(plain(cells=80), 0)
+    hours = np.arange(np.datetime64("2019-03-01T00"), np.datetime64("2019-04-01T00"))
+    shape = len(hours), len(stations.table)
+    truth = {n: np.full(shape, 20.0) for n in ("no2", "no", "o3")}
+    found = observe(stations, hours, truth, np.zeros((len(hours), 1)), 0).filter("valid")
+    assert found.height > 100
+    assert found["value"].min() > 0  # −9900 and 0 are what an instrument says that is out
+
+
+def test_a_window_without_a_place_for_a_station_is_refused():
+    world = plain()
+    with pytest.raises(StudyError, match="no station"):
+        network(replace(world, land=np.zeros_like(world.land)), 0)
 
 
 def one_station() -> tuple[Correction, np.ndarray]:

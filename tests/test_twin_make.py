@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import polars as pl
 import pytest
 import xarray as xr
 
-from airloom.errors import StudyError
+from airloom.errors import DataError, StudyError
 from airloom.sources.cams import CAMSEurope
 from airloom.sources.cams_glob_ant import CAMSGlobAnt
 from airloom.sources.census import Census
@@ -19,9 +20,15 @@ from airloom.sources.era5 import ERA5Pressure, ERA5Single
 from airloom.sources.flights import Flights
 from airloom.sources.roads import Roads
 from airloom.sources.station_table import StationTable
+from airloom.twin import make as making
+from airloom.twin.emissions import true_emissions
 from airloom.twin.layers import HEIGHTS
-from airloom.twin.make import make
-from airloom.twin.world import Plan
+from airloom.twin.make import Month, make
+from airloom.twin.model import Model
+from airloom.twin.network import Network
+from airloom.twin.reanalysis import Correction
+from airloom.twin.world import MISJUDGED, Misjudged, Plan, World
+from tests.twin_world import Steady, plain
 
 PLAN = Plan(date(2019, 1, 31), date(2019, 2, 1), lon=4.4, lat=50.9, size=128_000, cell=8000)  # Brussels, two months
 
@@ -56,6 +63,9 @@ def test_every_source_reads_its_file(twin: Path):
     assert 250 < float(single["t2m"].mean()) < 300
     pressure = ERA5Pressure().open(files(twin, "era5/pressure-*"), ["z", "t", "w"])
     assert pressure.sizes["level"] == 8
+    for name in ("single", "pressure"):  # no hour is in two files
+        hours = np.concatenate([xr.open_dataset(f, engine="netcdf4")["time"] for f in files(twin, f"era5/{name}-*")])
+        np.testing.assert_array_equal(hours, np.arange("2019-01-31T00", "2019-02-02T00", dtype="datetime64[h]"))
     grid = PLAN.grid
     emitted = CAMSGlobAnt(files(twin, "static/CAMS-GLOB-ANT*"), years=(2018,)).layers(grid)
     assert float(emitted["nox_road"].sum()) > 0
@@ -102,6 +112,101 @@ def test_a_stopped_twin_goes_on_to_the_bit(twin: Path, tmp_path: Path):
         assert pl.read_parquet(twin / name).equals(pl.read_parquet(copy / name))
 
 
+def test_station_files_that_were_not_finished_are_written_again(twin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    copy = tmp_path / "again"
+    shutil.copytree(twin, copy)
+    shutil.rmtree(copy / "eea")
+
+    def fails(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pl.DataFrame, "write_csv", fails)
+    with pytest.raises(KeyboardInterrupt):
+        make(PLAN, copy)
+    monkeypatch.undo()
+    make(PLAN, copy)
+    assert (copy / "eea" / "assimilated.csv").read_bytes() == (twin / "eea" / "assimilated.csv").read_bytes()
+
+
+def test_a_month_without_the_state_before_it_says_what_to_do(twin: Path, tmp_path: Path):
+    copy = tmp_path / "again"
+    shutil.copytree(twin, copy)
+    (copy / "state" / "2019-02.json").unlink()
+    (copy / "state" / "cams-2019-01.npz").unlink()
+    with pytest.raises(DataError, match=r"cams-2019-01.npz is not there.*Remove .*2019-01.json"):
+        make(PLAN, copy)
+
+
+def month(stations: list[tuple[str, bool]]) -> Month:
+    """The first day of 2019, in a world whose network is given: ids, and whether the reanalysis knows them."""
+    day = date(2019, 1, 1)
+    world = World(replace(PLAN, start=day, end=day))
+    world.__dict__["network"] = Network(
+        pl.DataFrame(stations, {"station": pl.String, "assimilated": pl.Boolean}, orient="row")
+    )
+    return Month(world, Path(), [day])
+
+
+def reports(rows: list[tuple[str, int, float, bool]]) -> pl.DataFrame:
+    """Of a station's hour on the first of January."""
+    table = pl.DataFrame(rows, ["station", "hour", "value", "valid"], orient="row")
+    start = pl.datetime(2019, 1, 1, pl.col("hour"), time_zone="UTC")
+    return table.select("station", start=start, hours=1.0, value="value", valid="valid")
+
+
+def test_the_reanalysis_gets_the_valid_values_of_the_stations_it_knows_in_their_hours():
+    rows = [("c", 3, 7.0, True), ("a", 5, 4.0, True), ("b", 5, 9.0, True), ("a", 0, 1.0, False), ("a", 2, 5000.0, True)]
+    found = month([("a", True), ("b", False), ("c", True), ("d", True)])._known(reports(rows))
+    expected = np.full((24, 3), np.nan)
+    expected[5, 0], expected[3, 1] = 4, 7
+    np.testing.assert_array_equal(found, expected)
+    assert month([("a", False)])._known(reports(rows)).shape == (24, 0)
+
+
+class Dated(Steady):
+    """With its hours."""
+
+    def day(self, day: date) -> xr.Dataset:
+        return super().day(day).assign_coords(time=np.datetime64(day, "ns") + np.arange(24) * np.timedelta64(1, "h"))
+
+
+def test_another_model_misjudges_the_boundary_layer_alone():
+    steady = Dated(PLAN.grid)
+    wrong = Misjudged(steady, 0)
+    days = [date(2019, 1, 1) + timedelta(days=i) for i in range(60)]
+    ratio = np.stack([wrong.day(d)["blh"].to_numpy() / 800 for d in days])
+    assert ratio.shape == (60, 24, 6, 6)
+    assert np.ptp(ratio, axis=(2, 3)).max() == 0
+    assert np.log(ratio).std() == pytest.approx(MISJUDGED, rel=0.3)
+    assert abs(np.log(ratio).mean()) < 0.1
+    daily = np.log(ratio[:, 12, 0, 0])
+    assert np.abs(np.diff(ratio[:, :, 0, 0].ravel())).max() < 0.1  # also over midnight
+    assert np.corrcoef(daily[1:], daily[:-1])[0, 1] < 0.9
+    changed = wrong.day(days[0])
+    for name, values in steady.day(days[0]).items():
+        assert name in ("blh", "ustar") or values.equals(changed[name])
+
+
+def test_the_reanalysis_is_too_rich_aloft_in_the_anomalous_year(monkeypatch: pytest.MonkeyPatch):
+    written = {}
+    monkeypatch.setattr(making, "write_cams", lambda fields, *_, **__: written.update(fields))
+    monkeypatch.setattr(making, "on_degrees", lambda fields, *_, **__: fields)
+    ground = plain(cells=16, cell=10_000.0)
+    mean = []
+    for year in (2020, 2019):
+        monkeypatch.setattr(making, "ANOMALOUS", year)
+        some = month([("a", False)])  # of 2019
+        some.world.__dict__ |= {
+            "coarse_grid": ground.grid,
+            "coarse_model": Model(ground, Steady(ground.grid)),
+            "coarse_emissions": true_emissions(ground, 0),
+            "correction": Correction.of(ground.grid.x, ground.grid.y, np.zeros(0), np.zeros(0)),
+        }
+        some._reanalysis(some.world.coarse_model.start(some.days[0]), reports([("a", 0, 1.0, True)]))
+        mean.append(written["no2"].mean(("time", "y", "x")).to_numpy())
+    np.testing.assert_allclose(mean[1] / mean[0], np.where(HEIGHTS > 1000, 1.7, 1), rtol=1e-5)
+
+
 def test_a_folder_of_another_twin_is_refused(twin: Path):
     with pytest.raises(StudyError, match=r"another twin: seed 0 there, 7 asked"):
         make(Plan(PLAN.start, PLAN.end, lon=4.4, lat=50.9, size=128_000, cell=8000, seed=7), twin)
@@ -112,6 +217,7 @@ def test_a_folder_of_another_twin_is_refused(twin: Path):
     [
         ({"end": date(2019, 1, 1)}, "before it starts"),
         ({"size": 100_001}, "a whole number"),
+        ({"cell": 0}, "16 cells"),
         ({"species": "no2"}, "choose nox or all"),
     ],
 )

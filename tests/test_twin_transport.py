@@ -149,6 +149,17 @@ def test_deposition_alone_is_implicit_decay():
     assert gone[0, 0, 0] == pytest.approx(2)
 
 
+def test_deposition_converges_to_exponential_decay_with_first_order():
+    def error(steps: int) -> float:
+        amount = column([10])
+        for _ in range(steps):
+            mix(amount, uniform_air(1, 1, 1, 1), np.zeros((0, 1, 1), np.float32), uniform_air(1, 1, 1, 1), 1 / steps)
+        return abs(float(amount[0, 0, 0, 0]) - 10 / np.e)
+
+    assert np.log2(error(10) / error(20)) == pytest.approx(1, abs=0.1)
+    assert np.log2(error(20) / error(40)) == pytest.approx(1, abs=0.1)
+
+
 def diffusion_error(layers: int, steps: int) -> float:
     """A cosine decays as exp(−π² K t) between closed ends; K = 1, depth 1, t = 0.1."""
     z = (np.arange(layers) + 0.5) / layers

@@ -48,7 +48,7 @@ def plain(cells: int = 20, cell: float = 2000.0) -> Geography:
                 "size": [1.0, 1.0, 1.0, 1.0],
             }
         ),
-        ship_lanes=gpd.GeoDataFrame({"traffic": [1.0]}, geometry=[lane], crs=grid.crs),
+        ship_lanes=gpd.GeoDataFrame({"traffic": [0.02]}, geometry=[lane], crs=grid.crs),
         lights=np.sqrt(population),
     )
 

@@ -133,6 +133,19 @@ def make(
         print(make_twin(plan, folder, threads=cores, progress=show))
 
 
+@twin.command
+def look(
+    folder: Annotated[Path, Parameter(help="The twin; it may still be in the making.")],
+    *,
+    out: Annotated[Path, Parameter(help="The page.")] = Path("twin.html"),
+) -> None:
+    """Show whether a twin is real: maps, cycles, profiles, spectra and scores beside what papers report, on one HTML page."""
+    from airloom.twin.page import look as look_at
+
+    with _shown() as show:
+        print(look_at(folder, out, show))
+
+
 @app.command
 def screen(
     files: Annotated[list[Path], Parameter(help="Files of the CAMS European reanalyses, NetCDF or zip archives of it.")],

@@ -5,7 +5,7 @@ and heating, a works' own filters. An inventory knows the maps and the totals of
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
@@ -19,7 +19,6 @@ YEAR = 365.25 * 86400.0
 PERSONAL = {"road": 3.8, "transport": 2.2, "energy": 1.0, "industry": 1.5, "residential": 1.2}  # kg NO₂ a person and year
 LANE = 4.0  # kg NO₂ s⁻¹ of a lane with the traffic of the Dover Strait, through 1000 km
 STACK = {"energy": 0.95, "industry": 0.6, "shipping": 0.3}  # share that leaves by stacks; the rest at the ground
-RELEASES = ("ground", "stack")
 BY_NOX = {  # mass of each species for a mass of NOx, by sector
     "nox": (1, 1, 1, 1, 1, 1),
     "so2": (0.01, 0.03, 0.5, 0.45, 0.25, 0.35),
@@ -85,10 +84,6 @@ class Emissions:
         found[:, 0] = hours[:, None, None] * field
         return found
 
-    def scaled(self, factor: float | np.ndarray) -> "Emissions":
-        """The same, times a number or one a sector."""
-        return replace(self, maps=(self.maps * np.reshape(factor, (-1, 1, 1))).astype(np.float32))
-
 
 def true_emissions(geography: Geography, seed: int, *, spread: float = 0.9) -> Emissions:
     """Maps times hidden local factors: log-normal with standard deviation `spread`, half of it at the scale of towns
@@ -105,7 +100,7 @@ def inventory(geography: Geography, *, ahead: Mapping[str, float] | float = 1.0,
     """What an inventory has: the maps without the hidden factors, smeared over `smear` metres, totals times `ahead`."""
     maps = expected(geography)
     factors = [ahead.get(s, 1.0) if isinstance(ahead, Mapping) else ahead for s in SECTORS]
-    smeared = np.stack([gaussian_filter(m, smear / geography.grid.cell, mode="nearest") for m in maps])
+    smeared = np.stack([gaussian_filter(m, smear / geography.grid.cell, mode="reflect") for m in maps])
     return Emissions((smeared * np.reshape(factors, (-1, 1, 1))).astype(np.float32), _farmland(geography))
 
 

@@ -23,7 +23,7 @@ import xarray as xr
 from pyproj import CRS
 
 import airloom
-from airloom.errors import StudyError
+from airloom.errors import DataError, StudyError
 from airloom.files import full_disk_named, read_json, whole, write_json
 from airloom.progress import Progress, quiet
 from airloom.sources.base import METADATA
@@ -31,6 +31,7 @@ from airloom.sources.era5_variables import PRESSURE, SINGLE
 from airloom.twin.layers import HEIGHTS, at_heights
 from airloom.twin.model import Hour, State
 from airloom.twin.network import observe
+from airloom.twin.sky import sun
 from airloom.twin.species import PM25
 from airloom.twin.static import write_static
 from airloom.twin.weather import eastward_northward
@@ -53,7 +54,7 @@ def make(plan: Plan, folder: Path, *, threads: int = 1, progress: Progress = qui
 
     Raises:
         StudyError: the folder holds another twin.
-        DataError: the disk is full.
+        DataError: the disk is full, or the state that a month goes on from was removed.
     """
     world, months = World(plan, threads=threads), list(_months(plan))
     with full_disk_named(folder):
@@ -125,7 +126,14 @@ class Month:
         """Where both models stand: after the month before, or after some days that are thrown away."""
         world = self.world
         if before is not None:
-            return State.load(self._state("truth", before)), State.load(self._state("cams", before))
+            paths = [self._state(name, before) for name in ("truth", "cams")]
+            for path in paths:
+                if not path.is_file():
+                    marker = path.with_name(f"{before:%Y-%m}.json")
+                    raise DataError(
+                        f"{path} is not there, and {self.name} goes on from it. Remove {marker}: that month is made again."
+                    )
+            return State.load(paths[0]), State.load(paths[1])
         states = []
         for model, emissions in ((world.model, world.emissions), (world.coarse_model, world.coarse_emissions)):
             states.append(model.start(self.days[0]))
@@ -149,9 +157,10 @@ class Month:
             means.append(total)
             progress(number + 1)
         self._write_truth({n: np.stack([m[n] for m in means]) for n in self.gases})
-        sun = np.concatenate([world.weather.day(d)["cossza"].mean(("y", "x")).to_numpy() for d in self.days])
+        ground = world.weather.surface
+        height = sun(ground.lon, ground.lat, self.hours).mean((1, 2))
         series = {n: np.stack([s[n] for s in seen]) for n in ("no2", "no", "o3")}
-        reported = observe(world.network, self.hours, series, sun[:, None], world.plan.seed)
+        reported = observe(world.network, self.hours, series, height[:, None], world.plan.seed)
         with whole(self.folder / "state" / f"observed-{self.name}.parquet") as aside:
             reported.write_parquet(aside)
         return reported
@@ -205,38 +214,37 @@ class Month:
         """Valid values of the stations that the reanalysis knows, NaN elsewhere, on (time, station)."""
         known = self.world.network.table.filter("assimilated")["station"].to_list()
         valid = observations.filter(pl.col("valid") & pl.col("value").is_between(0, 400))
-        wide = valid.pivot(on="station", index="start", values="value").sort("start")
+        wide = valid.pivot(on="station", index="start", values="value")
         frame = pl.DataFrame({"start": self.hours.astype("datetime64[us]")}).with_columns(
             pl.col("start").dt.replace_time_zone("UTC")
         )
-        found = frame.join(wide, on="start", how="left")
-        nothing = pl.lit(None, pl.Float64)
-        columns = [pl.col(s) if s in found.columns else nothing.alias(s) for s in known]
-        return found.select(columns).to_numpy().astype(float)
+        found = frame.join(wide, on="start", how="left", maintain_order="left")
+        values = np.full((len(self.hours), len(known)), np.nan)
+        for column, station in enumerate(known):
+            if station in found.columns:
+                values[:, column] = found[station].to_numpy()
+        return values
 
     def _weather(self) -> None:
-        """ERA5's files: with the last hour before the month, for means stand at the end of their hour."""
-        weather, window = self.world.weather, self.world.plan.grid
-        days = [self.days[0] - timedelta(days=1), *self.days]
-        made = [weather.day(d) for d in days]
-        self._second_network(made[1:])
-        fields = [on_degrees(_as_era5(day), weather.grid, window) for day in made]
-        joined = xr.concat([fields[0].isel(time=slice(-1, None)), *fields[1:]], "time")
+        """ERA5's files, with the last hour before the month, for means stand at the end of their hour; the second network."""
+        world, weather, window = self.world, self.world.weather, self.world.plan.grid
+        before = weather.day(self.days[0] - timedelta(days=1)).isel(time=slice(-1, None))
+        fields, measured = [on_degrees(_as_era5(before), weather.grid, window)], []
+        for asked in self.days:
+            day = weather.day(asked)
+            fields.append(on_degrees(_as_era5(day), weather.grid, window))
+            measured.append(measure(world.weather_network, day, weather.grid, window, world.plan.seed))
+        with whole(self.folder / "state" / f"weather-{self.name}.parquet") as aside:
+            pl.concat(measured).write_parquet(aside)
+        joined = xr.concat(fields, "time")
         for kind, names in (("single", SINGLE), ("pressure", PRESSURE)):
             part = joined[[n for n in joined.data_vars if n in names]]
+            if kind == "pressure":  # moments alone, so that the hour before would stand in two files
+                part = part.isel(time=slice(1, None))
             if self.days[0].year >= PRESENT:
                 write_present(part, self.folder / "era5", f"{kind}-{self.name}")
             else:
                 write_former(part, self.folder / "era5" / f"{kind}-{self.name}.nc")
-
-    def _second_network(self, made: list[xr.Dataset]) -> None:
-        """What the stations of the second network measure."""
-        world = self.world
-        measured = [
-            measure(world.weather_network, day, world.weather.grid, world.plan.grid, world.plan.seed) for day in made
-        ]
-        with whole(self.folder / "state" / f"weather-{self.name}.parquet") as aside:
-            pl.concat(measured).write_parquet(aside)
 
 
 def _as_era5(day: xr.Dataset) -> xr.Dataset:
@@ -267,8 +275,9 @@ def _write_stations(world: World, folder: Path) -> None:
     observations = pl.concat([pl.read_parquet(r) for r in reports])
     table = world.network.table
     write_observations(observations, folder / "eea" / "observations", pollutant="no2")
-    write_sampling_points(table.select(list(METADATA)), written, pollutant="no2", year=world.plan.end.year)
     with whole(folder / "eea" / "assimilated.csv") as aside:
         table.filter("assimilated").select("station").write_csv(aside)
     measured = pl.concat([pl.read_parquet(r) for r in sorted((folder / "state").glob("weather-*.parquet"))])
     stations_csv(measured, world.weather_network.select(list(METADATA)), folder / "weather")
+    # the last one, for it tells that all are there
+    write_sampling_points(table.select(list(METADATA)), written, pollutant="no2", year=world.plan.end.year)

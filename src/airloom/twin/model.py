@@ -9,6 +9,7 @@ A step is: wind along x and y, vertical wind, emission, mixing and deposition, c
 a window holds is what it held, and what was emitted and entered, less what was deposited and reacted (`State.budget`).
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -17,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 import xarray as xr
-from numba import set_num_threads
+from numba import config, set_num_threads
 from scipy.ndimage import gaussian_filter
 
 from airloom.errors import DataError
@@ -28,10 +29,11 @@ from airloom.twin.columns import lift, mix
 from airloom.twin.geography import Geography
 from airloom.twin.layers import INTERFACES, LAYERS, THICKNESS
 from airloom.twin.species import GROUND, SETS, Species
-from airloom.twin.transport import horizontal
+from airloom.twin.transport import HALO, horizontal
 from airloom.twin.turbulence import exchange, settling, uptake
 
-STEPS = 3  # an hour
+STEPS = 3  # an hour; more where the wind asks for shorter ones
+STRAIN = 0.6  # share of a cell's width that the wind may add or take in a step, so that enough air stays in each
 RELEASE = np.array(  # share of what is released at the ground and by stacks that enters each layer
     [[0.75, 0.25, 0, 0, 0, 0, 0, 0, 0, 0], [0.0, 0.1, 0.35, 0.35, 0.15, 0.05, 0, 0, 0, 0]], np.float32
 )
@@ -40,6 +42,7 @@ TOWN_DEPTH = 250.0  # the boundary layer over a town's heat is never shallower [
 NO_SHARE = 0.9  # of emitted NOx by moles; the rest is NO₂
 ROUGHNESS = np.array([1.0, 0.1, 0.9, 0.05, 0.0005])  # m, of each kind of GROUND
 TERMS = ("entered", "emitted", "deposited", "reacted")
+WEATHER = ("layer_u", "layer_v", "layer_t", "layer_r", "ustar", "inverse_obukhov", "blh", "cossza", "tcc")
 
 
 @dataclass
@@ -79,7 +82,7 @@ class Hour:
 
 
 class AnyWeather(Protocol):
-    """What the model needs of weather: see `airloom.twin.weather.Weather`."""
+    """What the model needs of weather: WEATHER's names, as in `airloom.twin.weather.Weather`."""
 
     grid: Grid
 
@@ -96,7 +99,7 @@ class Model:
         geography: of the window; says what the ground takes up.
         weather: makes `day(date)` on a projected grid that covers the window.
         species: "nox" (NO, NO₂, O₃) or "all".
-        threads: cores to use; results do not depend on it.
+        threads: cores to use, at most those that there are; results do not depend on it.
         richer: NO₂ of the air beyond the window, times what it is; how wrong a reanalysis is about it.
     """
 
@@ -124,7 +127,7 @@ class Model:
 
     def start(self, day: date) -> State:
         """Border air everywhere."""
-        amount = self._border(day)[:, :, None, None] * self.air
+        amount = self.beyond(day)[:, :, None, None] * self.air
         return State(amount.astype(np.float32), 0, np.zeros((len(TERMS), len(self.names))))
 
     def day(self, state: State, day: date, emissions: Mapping[str, np.ndarray]) -> Iterator[Hour]:
@@ -137,11 +140,12 @@ class Model:
                 (hour, release, y, x); release is the ground, then stacks.
 
         Raises:
-            DataError: a species is missing, negative or on another shape, or a concentration is not finite.
+            DataError: a species is missing, negative or on another shape, or weather or a concentration is not finite.
         """
-        set_num_threads(self.threads)
+        set_num_threads(min(self.threads, config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
         released = self._released(emissions)
-        weather, border = self.weather.day(day), self._border(day)
+        weather, border = self.weather.day(day), self.beyond(day)
+        _check(weather, day)
         for hour in range(24):
             time = datetime(day.year, day.month, day.day) + timedelta(hours=hour)
             mean = self._hour(state, weather.isel(time=hour), border, {i: e[hour] for i, e in released.items()})
@@ -173,9 +177,10 @@ class Model:
 
     def _hour(self, state: State, weather: xr.Dataset, border: np.ndarray, released: Mapping[int, np.ndarray]) -> np.ndarray:
         """An hour's steps; the mean concentration on (species, layer, y, x) [µg m⁻³]."""
-        seconds = 3600 / STEPS
-        cells = seconds / self.geography.grid.cell
-        u, v = (self.fine(weather[n].values) * np.float32(cells) for n in ("layer_u", "layer_v"))
+        u, v = (self.fine(weather[n].values) for n in ("layer_u", "layer_v"))
+        steps = _steps(u, v, 3600 / self.geography.grid.cell)
+        seconds = 3600 / steps
+        u, v = (wind * np.float32(seconds / self.geography.grid.cell) for wind in (u, v))
         ustar, stability, depth = (self.fine(weather[n].values) for n in ("ustar", "inverse_obukhov", "blh"))
         ustar, stability = ustar * self.drag, stability / self.drag**3
         depth = np.maximum(depth, self.shallowest)
@@ -185,7 +190,7 @@ class Model:
         down = settling(ustar, stability, self.roughness, sun, self.night, self.more, self.settled, THICKNESS[0])
         grams = np.array([s.mass for s in self.table.values()], np.float32)
         total = np.zeros_like(state.amount)
-        for _ in range(STEPS):
+        for _ in range(steps):
             self._move(state, u, v, border)
             self._emit(state, released, seconds, grams)
             deposited = mix(state.amount, self.air, between, down, seconds)
@@ -195,7 +200,7 @@ class Model:
             state.budget[3] += state.total() - before
             total += state.amount
             state.steps += 1
-        return total * (grams[:, None, None, None] / np.float32(STEPS) / THICKNESS.astype(np.float32)[:, None, None])
+        return total * (grams[:, None, None, None] / np.float32(steps) / THICKNESS.astype(np.float32)[:, None, None])
 
     def _move(self, state: State, u: np.ndarray, v: np.ndarray, border: np.ndarray) -> None:
         """Carry species and air by the wind."""
@@ -233,11 +238,31 @@ class Model:
             inputs = [of[n] for n in ("so2", "nh3", "voc", "hno3", "so4", "no3", "nh4", "soa", "no2")]
             particles(*inputs, nitric, (rates.humid, rates.held), rates.photolysis, THICKNESS, seconds)  # type: ignore[call-arg]
 
-    def _border(self, day: date) -> np.ndarray:
+    def beyond(self, day: date) -> np.ndarray:
         """Mixing ratio beyond the window on (species, layer) [µmol mol⁻¹]."""
         found = np.stack([s.beyond(day.timetuple().tm_yday) for s in self.table.values()]) * np.float32(1e-3)
         found[self.names.index("no2")] *= np.float32(self.richer)
         return found
+
+
+def _check(weather: xr.Dataset, day: date) -> None:
+    """Refuse weather with holes: turbulence would take a missing depth for a shallow one."""
+    for name in WEATHER:
+        for hour, values in enumerate(weather[name].values):
+            if not np.isfinite(values).all():
+                raise DataError(
+                    f"weather of {day}: {name} has values at {hour:02d}:00 that are not finite; give it in every cell."
+                )
+
+
+def _steps(u: np.ndarray, v: np.ndarray, per_speed: float) -> int:
+    """Steps in an hour: no air crosses HALO cells in one, and no cell is torn or pressed by more than STRAIN of its width.
+
+    `u`, `v` are on (layer, y, x) [m s⁻¹]; an hour of 1 m s⁻¹ is `per_speed` cells.
+    """
+    furthest = max(np.abs(u).max(), np.abs(v).max()) * per_speed
+    strain = max(np.abs(np.diff(u, axis=2)).max(), np.abs(np.diff(v, axis=1)).max()) * per_speed
+    return max(STEPS, math.ceil(furthest / (HALO - 1)), math.ceil(strain / STRAIN))
 
 
 class Bilinear:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from scipy.ndimage import maximum_filter
 
+from airloom.errors import StudyError
 from airloom.sources.base import OBSERVATIONS
 from airloom.twin.geography import Geography
 
@@ -42,7 +43,11 @@ class Network:
 
 
 def network(geography: Geography, seed: int) -> Network:
-    """Place stations: urban-heavy, as networks are; one a cell, each kind where it belongs."""
+    """Place stations: urban-heavy, as networks are; one a cell, each kind where it belongs.
+
+    Raises:
+        StudyError: no cell suits any kind, as at sea.
+    """
     draw = np.random.default_rng([seed, 51])
     grid = geography.grid
     total = max(len(KINDS), round(float(geography.land.sum()) * (grid.cell / 1000) ** 2 / SPACE))
@@ -64,6 +69,8 @@ def network(geography: Geography, seed: int) -> Network:
                 type=pl.lit(kind), area=pl.lit(area)
             )
         )
+    if not parts:
+        raise StudyError("twin: no station has a place in the window: it is sea or mountain. Move it, or make it larger.")
     return Network(_named(pl.concat(parts), geography))
 
 
@@ -138,7 +145,8 @@ def observe(
             value[first : first + length, station] = draw.choice([-9900.0, 0.0])
         for _ in range(draw.poisson(STUCK * share)):
             first = draw.integers(len(hours))
-            value[first : first + 48, station] = value[first, station]
+            if valid[first, station]:  # what is out is not stuck as well
+                value[first : first + 48, station] = value[first, station]
     ids = table["station"].to_list()
     return (
         pl.DataFrame(

@@ -32,7 +32,8 @@ class Correction:
         """For cells at `x` (ascending), `y` (descending) and stations at `station_x`, `station_y` [m]."""
         across = np.abs(x[:, None] - station_x)  # (x, station)
         down = np.abs(y[:, None] - station_y)
-        near = np.exp(-(down[:, None, :] ** 2 + across[None, :, :] ** 2) / (2 * LENGTH**2)).reshape(-1, len(station_x))
+        near = np.exp(-(down[:, None, :] ** 2 + across[None, :, :] ** 2) / (2 * LENGTH**2))  # (y, x, station)
+        near = near.reshape(len(y) * len(x), len(station_x))  # (cell, station)
         apart = (station_x[:, None] - station_x) ** 2 + (station_y[:, None] - station_y) ** 2
         return cls(near, np.exp(-apart / (2 * LENGTH**2)), down.argmin(0), across.argmin(0))
 

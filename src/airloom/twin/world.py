@@ -53,7 +53,7 @@ class Plan:
     def __post_init__(self) -> None:
         if self.end < self.start:
             raise StudyError(f"twin: it ends on {self.end}, before it starts on {self.start}. Swap the days.")
-        if self.size % self.cell or self.size / self.cell < 16:
+        if self.cell <= 0 or self.size % self.cell or self.size / self.cell < 16:
             raise StudyError(
                 f"twin: a window of {self.size:g} m must hold 16 cells of {self.cell:g} m or more, a whole number."
             )

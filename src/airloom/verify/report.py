@@ -161,7 +161,7 @@ def _scores(scores: Mapping[str, Any]) -> str:
     parts = []
     for target in ("withheld", "training"):
         if rows := overall(scores, target):
-            parts.append(f"<h3>At {target} stations</h3>" + _scoretable(rows, overall(scores, target, "anomaly")))
+            parts.append(f"<h3>At {target} stations</h3>" + _score_table(rows, overall(scores, target, "anomaly")))
     note = (
         "Square brackets are 95 % intervals from resampled days; they do not say how other stations would fare. "
         "R² is 1 − Σ(x−y)²/Σ(y−ȳ)². Anomaly R² scores each value's deviation from the same-day mean over these stations: the "
@@ -176,7 +176,7 @@ def _scores(scores: Mapping[str, Any]) -> str:
     return "".join(parts) + f'<p class="note">{note}</p>{bars}{legend}'
 
 
-def _scoretable(rows: list[dict[str, Any]], anomaly: list[dict[str, Any]]) -> str:
+def _score_table(rows: list[dict[str, Any]], anomaly: list[dict[str, Any]]) -> str:
     pattern = {(r["model"], r["phase"]): r["r2"] for r in anomaly}
     cells = [
         (
