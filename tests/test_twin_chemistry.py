@@ -45,12 +45,12 @@ def test_in_the_dark_the_scarcer_of_no_and_ozone_is_used_up():
 
 
 def test_loss_to_hydroxyl_under_an_overhead_sun_is_implicit_decay():
-    # without ozone production: NO2 / (1 + dt · k · OH / (1 + NO2 / 0.6)); k·OH = 1.1e-11 · 8e6 = 8.8e-5 s⁻¹
+    # without ozone production: NO2 / (1 + dt · k · OH / (1 + NO2 / 0.6)); k·OH = 1.1e-11 · 5e6 = 5.5e-5 s⁻¹
     no2 = 0.06
     loss = 600 * NO2_OH * OH_NOON / MOLECULES / 1.1
     *_, nitric = react(0.0, no2, 1.0, k=1e3, j=CLEAR, seconds=600.0)  # so fast that nearly all NOx is NO2
     assert nitric == pytest.approx(no2 * loss / (1 + loss), rel=0.02)
-    assert pytest.approx(8.8e-5) == NO2_OH * OH_NOON / MOLECULES
+    assert pytest.approx(5.5e-5) == NO2_OH * OH_NOON / MOLECULES
 
 
 def test_night_time_loss_takes_half_an_ozone_for_an_no2():

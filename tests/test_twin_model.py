@@ -51,7 +51,10 @@ def test_the_budget_closes(species: str):
 
 def test_the_budget_closes_over_a_month():
     model, state, _ = run(days=30, u=1.5, v=-1.0)
-    np.testing.assert_allclose(state.total(), model.start(DAY).total() + state.budget.sum(0), rtol=1e-6)
+    start = model.start(DAY).total()
+    gap = state.total() - (start + state.budget.sum(0))
+    turned_over = start + np.abs(state.budget).sum(0)  # the wind changes the window's air many times
+    assert (np.abs(gap) < 1e-6 * turned_over).all()
 
 
 def test_nothing_is_negative_and_the_town_has_the_most_no2():
@@ -92,7 +95,9 @@ def test_a_wind_that_tears_cells_apart_takes_shorter_steps():
     assert state.steps == 24 * 10  # 5.9 / 0.6, rounded up
     ozone = model.names.index("o3")
     assert (state.amount[ozone] / model.air).max() <= 1.001 * model.beyond(DAY)[ozone].max()
-    assert state.total()[ozone] == pytest.approx(model.start(DAY).total()[ozone] + state.budget.sum(0)[ozone], rel=2e-6)
+    start = model.start(DAY).total()
+    gap = state.total() - (start + state.budget.sum(0))
+    assert (np.abs(gap) < 1e-6 * (start + np.abs(state.budget).sum(0))).all()
 
 
 def test_a_wind_that_crosses_many_cells_takes_shorter_steps():

@@ -11,7 +11,7 @@ from numba import njit, prange
 
 MOLECULES = 6.022e11  # molecules cm⁻³ in 1 µmol m⁻³
 CLEAR = 0.0092  # photolysis of NO₂ under an overhead sun [s⁻¹]
-OH_NOON = 8.0e6  # molecules cm⁻³ under such a sun
+OH_NOON = 5.0e6  # molecules cm⁻³ under such a sun
 NO2_OH = 1.1e-11 * MOLECULES  # at 1 bar [m³ µmol⁻¹ s⁻¹]
 SO2_OH = 1.0e-12 * MOLECULES
 VOC_OH = 8.0e-12 * MOLECULES  # a mean anthropogenic mixture
@@ -46,7 +46,7 @@ class Rates:
         photolysis = clear * (1 - 0.6 * np.clip(cloud, 0, 1) ** 2)
         found = {
             "no_o3": 1.4e-12 * np.exp(-1310 / t) * MOLECULES,
-            "night": 1.4e-13 * np.exp(-2470 / t) * MOLECULES * 2 * (0.15 + 0.75 * wet**2),
+            "night": 1.4e-13 * np.exp(-2470 / t) * MOLECULES * 2 * (0.1 + 0.5 * wet**2),
             "humid": 1.5e-6 * wet**4,
             "held": wet / (1 + np.exp((t - 288) / 4)),
             "photolysis": photolysis,

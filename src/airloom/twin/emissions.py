@@ -16,7 +16,7 @@ from airloom.twin.geography import Geography
 
 SECTORS = ("road", "transport", "energy", "industry", "residential", "shipping")
 YEAR = 365.25 * 86400.0
-PERSONAL = {"road": 3.8, "transport": 2.2, "energy": 1.0, "industry": 1.5, "residential": 1.2}  # kg NO₂ a person and year
+PERSONAL = {"road": 3.3, "transport": 2.0, "energy": 0.9, "industry": 1.3, "residential": 1.0}  # kg NO₂ a person and year
 LANE = 4.0  # kg NO₂ s⁻¹ of a lane with the traffic of the Dover Strait, through 1000 km
 STACK = {"energy": 0.95, "industry": 0.6, "shipping": 0.3}  # share that leaves by stacks; the rest at the ground
 BY_NOX = {  # mass of each species for a mass of NOx, by sector
@@ -96,7 +96,7 @@ def true_emissions(geography: Geography, seed: int, *, spread: float = 0.9) -> E
     return Emissions(maps.astype(np.float32), _farmland(geography))
 
 
-def inventory(geography: Geography, *, ahead: Mapping[str, float] | float = 1.0, smear: float = 12_000.0) -> Emissions:
+def inventory(geography: Geography, *, ahead: Mapping[str, float] | float = 1.0, smear: float = 5_000.0) -> Emissions:
     """What an inventory has: the maps without the hidden factors, smeared over `smear` metres, totals times `ahead`."""
     maps = expected(geography)
     factors = [ahead.get(s, 1.0) if isinstance(ahead, Mapping) else ahead for s in SECTORS]
@@ -116,7 +116,7 @@ def expected(geography: Geography) -> np.ndarray:
     inhabitants = people.sum() * (grid.cell / 1000) ** 2
     traffic = np.sqrt(gaussian_filter(people, 20_000 / grid.cell, mode="nearest") + 20)
     classes = np.array([12.0, 5.0, 2.0, 0.7, 0.25])
-    driven = gaussian_filter(people, 3000 / grid.cell, mode="nearest") * geography.land  # not only where they live
+    driven = gaussian_filter(people, 6000 / grid.cell, mode="nearest") * geography.land  # not only where they live
     on_roads = np.tensordot(classes, geography.road_density.astype(float), 1) * traffic
     shapes = {
         "road": _unit(on_roads) * 0.65 + _unit(driven) * 0.35,

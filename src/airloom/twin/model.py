@@ -29,6 +29,7 @@ from airloom.twin.columns import lift, mix
 from airloom.twin.geography import Geography
 from airloom.twin.layers import INTERFACES, LAYERS, THICKNESS
 from airloom.twin.species import GROUND, SETS, Species
+from airloom.twin.swell import Swell
 from airloom.twin.transport import HALO, horizontal
 from airloom.twin.turbulence import exchange, settling, uptake
 
@@ -39,6 +40,7 @@ RELEASE = np.array(  # share of what is released at the ground and by stacks tha
 )
 BLENDED = 60.0  # height at which the wind no longer feels single cells of ground [m]
 TOWN_DEPTH = 250.0  # the boundary layer over a town's heat is never shallower [m]
+IMPORTED = 0.6  # standard deviation of the log of NO₂ beyond the window, from day to day
 NO_SHARE = 0.9  # of emitted NOx by moles; the rest is NO₂
 ROUGHNESS = np.array([1.0, 0.1, 0.9, 0.05, 0.0005])  # m, of each kind of GROUND
 TERMS = ("entered", "emitted", "deposited", "reacted")
@@ -100,6 +102,7 @@ class Model:
         weather: makes `day(date)` on a projected grid that covers the window.
         species: "nox" (NO, NO₂, O₃) or "all".
         threads: cores to use, at most those that there are; results do not depend on it.
+        seed: of the NO₂ that comes and goes with the air beyond the window.
         richer: NO₂ of the air beyond the window, times what it is; how wrong a reanalysis is about it.
     """
 
@@ -107,6 +110,7 @@ class Model:
     weather: AnyWeather
     species: str = "nox"
     threads: int = 1
+    seed: int = 0
     richer: float = 1.0
     table: Mapping[str, Species] = field(init=False)
 
@@ -115,6 +119,7 @@ class Model:
             raise DataError(f"species {self.species!r}: the model has the sets {' and '.join(SETS)}.")
         self.table = SETS[self.species]
         self.names = list(self.table)
+        self.swell = Swell([self.seed, 72])
         self.fine = Bilinear(self.weather.grid, self.geography.grid)
         ground = kinds(self.geography)
         self.night, self.more = uptake(self.table, ground)
@@ -241,7 +246,8 @@ class Model:
     def beyond(self, day: date) -> np.ndarray:
         """Mixing ratio beyond the window on (species, layer) [µmol mol⁻¹]."""
         found = np.stack([s.beyond(day.timetuple().tm_yday) for s in self.table.values()]) * np.float32(1e-3)
-        found[self.names.index("no2")] *= np.float32(self.richer)
+        today = np.exp(IMPORTED * self.swell.day(day).mean() - IMPORTED**2 / 2)
+        found[self.names.index("no2")] *= np.float32(self.richer * today)
         return found
 
 

@@ -76,9 +76,9 @@ def _towns(axes: Axes, grid: Grid) -> None:
             continue
         shown.append(i)
         after = x[i] - grid.left / 1000 < 0.75 * edge  # else the name would run over the edge
-        place = {"xytext": (4 if after else -4, 2), "ha": "left" if after else "right"}
+        offset, side = ((4, 2), "left") if after else ((-4, 2), "right")
         axes.plot(x[i], y[i], "o", color="white", markersize=3.2, markeredgecolor=INK, markeredgewidth=0.7)
-        axes.annotate(name, (x[i], y[i]), textcoords="offset points", fontsize=7, path_effects=halo, **place)
+        axes.annotate(name, (x[i], y[i]), xytext=offset, textcoords="offset points", ha=side, fontsize=7, path_effects=halo)
 
 
 @rc_context(STYLE)
@@ -176,7 +176,7 @@ def spectra(seen: Seen) -> Figure:
     axes.annotate("two cells of CAMS", (1 / 20, 0.02), (3, 0), ("data", "axes fraction"), "offset points", fontsize=7.5)
     axes.set(xlabel="Wavenumber k [km⁻¹]", ylabel="Power [µg² m⁻⁶ km]", xlim=(k[0], k[-1]))
     axes.set_ylim(0.03 * power.min(), 5 * power.max())
-    above = axes.secondary_xaxis("top", functions=(_inverse, _inverse))
+    above = axes.secondary_xaxis("top", functions=(_inverse, _inverse))  # type: ignore[arg-type]
     above.set_xlabel("Wavelength [km]")
     for axis in (axes.xaxis, above.xaxis):
         _plain(axis)

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,7 +10,6 @@ import xarray as xr
 
 from airloom.cube.regrid import Bilinear
 from airloom.errors import DataError
-from airloom.files import read_json
 from airloom.grid import Grid, hann
 from airloom.progress import Progress, quiet
 from airloom.sources.base import METADATA
@@ -91,7 +88,7 @@ def gather(folder: Path, progress: Progress = quiet) -> Seen:
     Raises:
         DataError: the folder holds no twin, or no month of it is made; a file is missing or broken.
     """
-    plan = _plan(folder)
+    plan = Plan.load(folder)
     months = sorted(p.stem for p in (folder / "state").glob("????-??.json"))
     if not months:
         raise DataError(f"{folder}: no month of this twin is made yet. Run `airloom twin make {folder}` until one is.")
@@ -139,15 +136,6 @@ def spectrum(field: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(1, count + 1) / edge, np.bincount(ring.ravel(), share.ravel())[1 : count + 1] * edge
 
 
-def _plan(folder: Path) -> Plan:
-    """What was asked of the twin."""
-    path = folder / "twin.json"
-    if not path.is_file():
-        raise DataError(f"{folder} holds no twin: there is no twin.json. Name a folder that `airloom twin make` wrote.")
-    asked: dict[str, Any] = {k: v for k, v in read_json(path).items() if k != "airloom"}
-    return Plan(**{k: date.fromisoformat(v) if k in ("start", "end") else v for k, v in asked.items()})
-
-
 def _of(month: str, folder: Path, pattern: str) -> list[Path]:
     """The files of a month that is made, at least one."""
     found = sorted(folder.glob(pattern))
@@ -193,7 +181,7 @@ def _at(table: pl.DataFrame, model: xr.Dataset, weather: xr.Dataset) -> xr.Datas
     weather = weather.reindex(time=model["time"])
     fields = {
         "cams": model["no2"].isel(height=0, drop=True),
-        "wind": np.hypot(weather["u10"], weather["v10"]),
+        "wind": (weather["u10"] ** 2 + weather["v10"] ** 2) ** 0.5,
         "blh": weather["blh"],
     }
     coords = {"time": model["time"].to_numpy(), "station": table["station"].to_list()}

@@ -20,14 +20,15 @@ from airloom.twin.model import Model
 from airloom.twin.network import Network, network
 from airloom.twin.reanalysis import Correction
 from airloom.twin.species import SETS
+from airloom.twin.swell import Swell
 from airloom.twin.weather import Weather, weather_grid
 from airloom.twin.weather_stations import weather_network
 
 COARSE = 10_000.0  # m, cells of the reanalysis' model
-RICHER = 2.3  # NO₂ beyond the window, as the reanalysis has it, to what it is
-MISJUDGED = 0.25  # standard deviation of the log of the reanalysis' mixing to the true one, from day to day
+RICHER = 2.0  # NO₂ beyond the window, as the reanalysis has it, to what it is
+MISJUDGED = 0.3  # standard deviation of the log of the reanalysis' mixing to the true one, from day to day
 MARGIN = 3  # of them on each side of the window
-AHEAD = {"road": 0.95, "transport": 0.9, "energy": 1.5, "industry": 1.35, "residential": 0.9, "shipping": 1.0}
+AHEAD = {"road": 0.85, "transport": 1.0, "energy": 1.4, "industry": 1.3, "residential": 0.8, "shipping": 1.0}
 
 
 @dataclass(frozen=True)
@@ -89,16 +90,12 @@ class Misjudged:
 
     def __init__(self, weather: Weather, seed: int) -> None:
         self.weather, self.grid = weather, weather.grid
-        draw = np.random.default_rng([seed, 71])
-        self.periods = draw.uniform(1.5, 12, 12) * 24  # hours
-        self.phases = draw.uniform(0, 2 * np.pi, 12)
+        self.swell = Swell([seed, 71])
 
     def day(self, day: date) -> xr.Dataset:
         """As `Weather.day`."""
         weather = self.weather.day(day)
-        hours = (weather["time"] - np.datetime64("2000-01-01")) / np.timedelta64(1, "h")
-        waves = np.sin(2 * np.pi * hours.to_numpy()[:, None] / self.periods + self.phases).sum(1)
-        factor = np.exp(MISJUDGED * waves / np.sqrt(len(self.periods) / 2)).astype(np.float32)[:, None, None]
+        factor = np.exp(MISJUDGED * self.swell.day(day)).astype(np.float32)[:, None, None]
         return weather.assign(blh=weather["blh"] * factor, ustar=weather["ustar"] * np.sqrt(factor))
 
 
@@ -156,13 +153,20 @@ class World:
     @cached_property
     def model(self) -> Model:
         """Of the truth."""
-        return Model(self.geography, self.weather, species=self.plan.species, threads=self.threads)
+        return Model(self.geography, self.weather, species=self.plan.species, threads=self.threads, seed=self.plan.seed)
 
     @cached_property
     def coarse_model(self) -> Model:
         """Of the reanalysis."""
         weather = Misjudged(self.weather, self.plan.seed)
-        return Model(self.coarse_geography, weather, species=self.plan.species, threads=self.threads, richer=RICHER)
+        return Model(
+            self.coarse_geography,
+            weather,
+            species=self.plan.species,
+            threads=self.threads,
+            seed=self.plan.seed,
+            richer=RICHER,
+        )
 
     @cached_property
     def network(self) -> Network:
