@@ -59,7 +59,9 @@ def make(plan: Plan, folder: Path, *, threads: int = 1, progress: Progress = qui
     world, months = World(plan, threads=threads), list(_months(plan))
     with full_disk_named(folder):
         _claim(folder, plan)
+        progress("make what stands still", 0, 1)
         write_static(world, folder / "static")
+        progress("make what stands still", 1, 1)
         total, done, before = sum(map(len, months)), 0, None
         for days in months:
             marker = folder / "state" / f"{days[0]:%Y-%m}.json"
