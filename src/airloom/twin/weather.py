@@ -234,9 +234,9 @@ class Column:
     def layers(self) -> dict[str, np.ndarray]:
         """Wind, temperature and humidity at the centres of the model's layers."""
         z = LAYERS.astype(np.float32)[:, None, None]
-        s = self.air.log_pressure(self.surface.elevation + z)
-        u, v = self.wind(s, z)
-        t, r = self.temperature(s, z)
+        # wind as of the smoothed ground, as on pressure levels: air some way up does not rise with every peak
+        u, v = self.wind(self.air.log_pressure(self.terrain.elevation + z), z)
+        t, r = self.temperature(self.air.log_pressure(self.surface.elevation + z), z)
         return {"layer_u": u, "layer_v": v, "layer_t": t, "layer_r": r}
 
     def single(self, ground: np.ndarray) -> dict[str, np.ndarray]:
