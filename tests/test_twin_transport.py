@@ -8,7 +8,7 @@ from numba import set_num_threads
 
 from airloom.twin.columns import lift, mix
 from airloom.twin.layers import HEIGHTS, INTERFACES, LAYERS, THICKNESS, at_heights
-from airloom.twin.transport import HALO, horizontal
+from airloom.twin.transport import FURTHEST, horizontal
 
 
 def uniform_air(layers: int, rows: int, columns: int, value: float = 3.0) -> np.ndarray:
@@ -91,7 +91,7 @@ def test_a_wind_too_strong_for_the_step_is_refused():
     air = uniform_air(1, 8, 8)
     with pytest.raises(ValueError, match=r"covers 70 cells.*at most 64"):
         horizontal(air[None].copy(), air, *winds(70, 0, air.shape), border=np.zeros((1, 1), np.float32), x_first=True)
-    assert HALO == 64
+    assert FURTHEST == 64
 
 
 def test_one_thread_and_two_give_the_same_bits():

@@ -30,7 +30,7 @@ from airloom.twin.geography import Geography
 from airloom.twin.layers import INTERFACES, LAYERS, THICKNESS
 from airloom.twin.species import GROUND, SETS, Species
 from airloom.twin.swell import Swell
-from airloom.twin.transport import HALO, horizontal
+from airloom.twin.transport import FURTHEST, horizontal
 from airloom.twin.turbulence import exchange, settling, uptake
 
 STEPS = 3  # an hour; more where the wind asks for shorter ones
@@ -262,13 +262,13 @@ def _check(weather: xr.Dataset, day: date) -> None:
 
 
 def _steps(u: np.ndarray, v: np.ndarray, per_speed: float) -> int:
-    """Steps in an hour: no air crosses HALO cells in one, and no cell is torn or pressed by more than STRAIN of its width.
+    """Steps in an hour: no air crosses FURTHEST cells in one, and no cell is torn or pressed by more than STRAIN of its width.
 
     `u`, `v` are on (layer, y, x) [m s⁻¹]; an hour of 1 m s⁻¹ is `per_speed` cells.
     """
     furthest = max(np.abs(u).max(), np.abs(v).max()) * per_speed
     strain = max(np.abs(np.diff(u, axis=2)).max(), np.abs(np.diff(v, axis=1)).max()) * per_speed
-    return max(STEPS, math.ceil(furthest / (HALO - 1)), math.ceil(strain / STRAIN))
+    return max(STEPS, math.ceil(furthest / (FURTHEST - 1)), math.ceil(strain / STRAIN))
 
 
 class Bilinear:

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, prange
 
 BLOCK = 32  # lines swept together: what fits into the nearest cache, and fills the vector unit
-HALO = 64  # cells of border air on each side; a step must not carry air further
+FURTHEST = 64  # cells that a step may carry air
 
 
 def horizontal(
@@ -30,11 +30,13 @@ def horizontal(
         what entered through the window's sides, less what left, summed over cells, on (species + 1,), air last.
 
     Raises:
-        ValueError: the wind covers more than HALO cells in a step.
+        ValueError: the wind covers more than FURTHEST cells in a step.
     """
     furthest = max(float(np.abs(u).max()), float(np.abs(v).max()))
-    if not furthest < HALO:
-        raise ValueError(f"the wind covers {furthest:.0f} cells in one step; at most {HALO} are allowed. Shorten the step.")
+    if not furthest < FURTHEST:
+        raise ValueError(
+            f"the wind covers {furthest:.0f} cells in one step; at most {FURTHEST} are allowed. Shorten the step."
+        )
     along_y = amount, air, _interfaces(-v)
     along_x = amount.swapaxes(2, 3), air.swapaxes(1, 2), _interfaces(np.ascontiguousarray(u.swapaxes(1, 2)))
     entered = np.zeros(len(amount) + 1)
@@ -64,25 +66,27 @@ def _sweep(amount, air, displacement, border):  # type: ignore[no-untyped-def]
         layer, block = task // blocks, task % blocks
         first = block * BLOCK
         width = min(BLOCK, lines - first)
-        extended = np.empty((cells + 2 * HALO, BLOCK), np.float32)
+        # cells of border air on each side: as far as the wind of these lines reaches, and a parabola's neighbours
+        halo = 3 + int(np.abs(displacement[layer, :, first : first + width]).max())
+        extended = np.empty((cells + 2 * halo, BLOCK), np.float32)
         low, high = np.empty_like(extended), np.empty_like(extended)
-        below = np.empty((cells + 2 * HALO + 1, BLOCK), np.float64)
+        below = np.empty((cells + 2 * halo + 1, BLOCK), np.float64)
         passed = np.empty((cells + 1, BLOCK), np.float64)
         donor = np.empty((cells + 1, BLOCK), np.int32)
         part = np.empty((cells + 1, BLOCK), np.float32)
-        _departures(displacement[layer, :, first : first + width], donor, part)
+        _departures(displacement[layer, :, first : first + width], halo, donor, part)
         edge = np.empty((2, BLOCK), np.float32)  # border air is that of the outermost cells before the step
         edge[0, :width], edge[1, :width] = air[layer, 0, first : first + width], air[layer, -1, first : first + width]
         for s in range(species + 1):
             line = air[layer, :, first : first + width] if s == species else amount[s, layer, :, first : first + width]
             ratio = np.float32(1.0) if s == species else border[s, layer]
-            _extend(line, edge, ratio, extended)
+            _extend(line, edge, ratio, halo, extended)
             _parabola(extended, low, high)
             _accumulate(extended, below)
             _passed(extended, low, high, below, donor, part, passed)
             gain = 0.0
             for b in range(width):
-                gain += below[HALO, b] - passed[0, b] + passed[cells, b] - below[HALO + cells, b]
+                gain += below[halo, b] - passed[0, b] + passed[cells, b] - below[halo + cells, b]
             for i in range(cells):
                 for b in range(width):
                     line[i, b] = max(passed[i + 1, b] - passed[i, b], 0.0)
@@ -91,7 +95,7 @@ def _sweep(amount, air, displacement, border):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _departures(displacement, donor, part):  # type: ignore[no-untyped-def]
+def _departures(displacement, halo, donor, part):  # type: ignore[no-untyped-def]
     """Where each interface comes from: the cell of the extended line, and how far into it, 0…1.
 
     Interfaces do not overtake each other, however steep the wind: what they enclose would be negative.
@@ -100,7 +104,7 @@ def _departures(displacement, donor, part):  # type: ignore[no-untyped-def]
     before = np.zeros(BLOCK, np.float32)
     for i in range(interfaces):
         for b in range(BLOCK):
-            at = np.float32(HALO + i) - (displacement[i, b] if b < width else np.float32(0.0))
+            at = np.float32(halo + i) - (displacement[i, b] if b < width else np.float32(0.0))
             at = max(at, before[b])
             before[b] = at
             cell = np.int32(at)
@@ -109,16 +113,16 @@ def _departures(displacement, donor, part):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _extend(line, edge, ratio, extended):  # type: ignore[no-untyped-def]
-    """The line with HALO cells of border air on both sides; unused lines of the block are zero."""
+def _extend(line, edge, ratio, halo, extended):  # type: ignore[no-untyped-def]
+    """The line with `halo` cells of border air on both sides; unused lines of the block are zero."""
     cells, width = line.shape
     extended[:, width:] = 0.0
     for b in range(width):
-        extended[:HALO, b] = edge[0, b] * ratio
-        extended[HALO + cells :, b] = edge[1, b] * ratio
+        extended[:halo, b] = edge[0, b] * ratio
+        extended[halo + cells :, b] = edge[1, b] * ratio
     for i in range(cells):
         for b in range(width):
-            extended[HALO + i, b] = line[i, b]
+            extended[halo + i, b] = line[i, b]
 
 
 @njit(cache=True)
