@@ -20,6 +20,7 @@ import numpy as np
 import xarray as xr
 from numba import config, set_num_threads
 from scipy.ndimage import gaussian_filter
+from threadpoolctl import ThreadpoolController
 
 from airloom.errors import DataError
 from airloom.files import whole
@@ -119,6 +120,7 @@ class Model:
             raise DataError(f"species {self.species!r}: the model has the sets {' and '.join(SETS)}.")
         self.table = SETS[self.species]
         self.names = list(self.table)
+        self.libraries = ThreadpoolController()
         self.swell = Swell([self.seed, 72])
         self.fine = Bilinear(self.weather.grid, self.geography.grid)
         ground = kinds(self.geography)
@@ -153,7 +155,8 @@ class Model:
         _check(weather, day)
         for hour in range(24):
             time = datetime(day.year, day.month, day.day) + timedelta(hours=hour)
-            mean = self._hour(state, weather.isel(time=hour), border, {i: e[hour] for i, e in released.items()})
+            with self.libraries.limit(limits=1, user_api="blas"):  # its threads spin, and would take numba's cores
+                mean = self._hour(state, weather.isel(time=hour), border, {i: e[hour] for i, e in released.items()})
             if not np.isfinite(mean).all():
                 raise DataError(
                     f"the model at {time:%Y-%m-%d %H:00}: a concentration is not finite. Look at the day's emissions."
