@@ -93,7 +93,10 @@ class Grid:
 
     def locate(self, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Row and column of the cells that hold some places; −1 for both where a place is outside the grid."""
-        x, y = self.project(lon, lat)
+        return self.cells(*self.project(lon, lat))
+
+    def cells(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for places at eastings `x` and northings `y` [m]."""
         row, column = np.floor((self.top - y) / self.cell), np.floor((x - self.left) / self.cell)
         inside = (row >= 0) & (row < self.shape[0]) & (column >= 0) & (column < self.shape[1])
         return np.where(inside, row, -1).astype(int), np.where(inside, column, -1).astype(int)

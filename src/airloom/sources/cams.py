@@ -12,8 +12,7 @@ without a reference, are understood too. Values are taken to mark the full hour 
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +24,7 @@ from airloom.ledger import Ledger
 from airloom.sources.base import GriddedSource, Variable
 from airloom.sources.era5_hours import FINAL, PRELIMINARY, Series, joined
 from airloom.sources.members import Member, members
+from airloom.sources.netcdf import opened
 
 Box = tuple[float, float, float, float]  # west, south, east, north [degrees]
 Hours = tuple[np.datetime64, np.datetime64]  # first and last, both included
@@ -78,7 +78,7 @@ class CAMSEurope(GriddedSource):
         for name in variables:
             if name not in self.variables:
                 raise DataError(f"{name!r} is not a variable of {self.title}. {nearest(name, self.variables)}")
-        with _opened(member) as file:
+        with opened(member) as file:
             holds = [str(n) for n in file.data_vars if n in self.variables]
             wanted = [n for n in variables if n in holds]
             part = xr.Dataset()
@@ -95,7 +95,7 @@ class CAMSEurope(GriddedSource):
         Raises:
             DataError: as `read`, as far as headers tell.
         """
-        with _opened(member) as file:
+        with opened(member) as file:
             if not any(n in self.variables for n in file.data_vars):
                 return None
             hours = _times(file, member.label).astype("datetime64[h]")
@@ -287,14 +287,3 @@ def _loaded(array: xr.DataArray, label: str) -> np.ndarray:
         return array.to_numpy().astype(np.float32, copy=False)
     except (OSError, RuntimeError) as error:  # HDF5 finds damage only when it reads a chunk
         raise DataError(f"{label}: {array.name} cannot be read: {error}. Fetch the file again.") from error
-
-
-@contextmanager
-def _opened(member: Member) -> Iterator[xr.Dataset]:
-    with member.local() as path:
-        try:
-            file = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{member.label} cannot be read as NetCDF: {error}. Fetch it again.") from error
-        with file:
-            yield file

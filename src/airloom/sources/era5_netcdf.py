@@ -1,7 +1,6 @@
 """ERA5 NetCDF of the Climate Data Store, as written before 2024 (grib_to_netcdf) and since (cfgrib's names)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -11,6 +10,7 @@ from airloom.sources.era5_fields import Field, Fields, expver_number
 from airloom.sources.era5_hours import FINAL, PRELIMINARY, Series
 from airloom.sources.era5_variables import Parameter, canonical, plain
 from airloom.sources.members import Member
+from airloom.sources.netcdf import opened
 
 TIMES = ("valid_time", "time")  # new files may hold `time` besides, as the reference time of a forecast
 LEVELS = ("pressure_level", "level", "isobaricInhPa")
@@ -28,7 +28,7 @@ def read_netcdf(member: Member, variables: Sequence[str], parameters: dict[str, 
     Raises:
         DataError: the file cannot be read, or its dimensions are others; the text names the file.
     """
-    with _opened(member) as file:
+    with opened(member) as file:
         names = [str(n) for n in file.data_vars]
         file = _one_member(file, member.label)
         time = _time(file, member.label)
@@ -46,7 +46,7 @@ def span_of_netcdf(member: Member, parameters: dict[str, Parameter]) -> tuple[np
     Raises:
         DataError: as `read_netcdf`, as far as headers tell.
     """
-    with _opened(member) as file:
+    with opened(member) as file:
         hours = file[_time(file, member.label)].to_numpy().ravel()
         if not canonical(map(str, file.data_vars), parameters) or not hours.size:
             return None
@@ -63,17 +63,6 @@ def _time(file: xr.Dataset, label: str) -> str:
     if file[time].dtype.kind != "M":
         raise DataError(f"{label}: {time} has no units such as 'hours since 1900-01-01'.")
     return time
-
-
-@contextmanager
-def _opened(member: Member) -> Iterator[xr.Dataset]:
-    with member.local() as path:
-        try:
-            file = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{member.label} cannot be read as NetCDF: {error}. Fetch it again.") from error
-        with file:
-            yield file
 
 
 def _one_member(file: xr.Dataset, label: str) -> xr.Dataset:

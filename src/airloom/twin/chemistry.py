@@ -4,6 +4,7 @@ Concentrations are amounts over thickness [µmol m⁻³]; a rate constant of 1 c
 constants are those of the IUPAC evaluation (Atkinson et al., 2004), rounded.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -54,7 +55,7 @@ class Rates:
         }
         return cls(**{k: np.ascontiguousarray(v, np.float32) for k, v in found.items()})
 
-    def map(self, change) -> "Rates":  # type: ignore[no-untyped-def]
+    def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Rates":
         """The same after `change` of each array, such as interpolation to finer cells."""
         return Rates(*(change(getattr(self, f.name)) for f in fields(self)))
 

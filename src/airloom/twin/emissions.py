@@ -201,9 +201,8 @@ def _at_sites(geography: Geography, kind: str) -> np.ndarray:
     """Sizes of sites, put into their cells."""
     grid = geography.grid
     table = geography.sites.filter(geography.sites["kind"] == kind)
-    row = np.floor((grid.top - table["y"].to_numpy()) / grid.cell).astype(int)
-    column = np.floor((table["x"].to_numpy() - grid.left) / grid.cell).astype(int)
-    inside = (row >= 0) & (row < grid.shape[0]) & (column >= 0) & (column < grid.shape[1])
+    row, column = grid.cells(table["x"].to_numpy(), table["y"].to_numpy())
+    inside = row >= 0
     found = np.zeros(grid.shape)
     np.add.at(found, (row[inside], column[inside]), table["size"].to_numpy()[inside])
     return found

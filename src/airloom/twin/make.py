@@ -110,7 +110,7 @@ class Month:
         self.gases = GASES[world.plan.species]
 
     def run(self, before: date | None, progress: Callable[[int], None]) -> dict[str, Any]:
-        """Make the month's files; returns the budget."""
+        """Make the month's files; returns by how much each species in the window grew."""
         truth, coarse = self._states(before)
         start = truth.total()
         observations = self._truth(truth, progress)
@@ -118,8 +118,8 @@ class Month:
         self._weather()
         for name, state in (("truth", truth), ("cams", coarse)):
             state.save(self._state(name, self.days[0]))
-        budget = dict(zip(self.world.model.names, (truth.total() - start).tolist(), strict=True))
-        return {"days": len(self.days), "gained": budget}
+        gained = dict(zip(self.world.model.names, (truth.total() - start).tolist(), strict=True))
+        return {"days": len(self.days), "gained": gained}
 
     def _state(self, name: str, month: date) -> Path:
         return self.folder / "state" / f"{name}-{month:%Y-%m}.npz"

@@ -81,10 +81,8 @@ def _weights(geography: Geography) -> dict[tuple[str, str], np.ndarray]:
     near_town = maximum_filter(people, size=2 * max(1, round(4000 / grid.cell)) + 1)
     works = np.zeros(grid.shape, bool)
     sites = geography.sites.filter(geography.sites["kind"].is_in(["industry", "power", "port"]))
-    row = np.floor((grid.top - sites["y"].to_numpy()) / grid.cell).astype(int)
-    column = np.floor((sites["x"].to_numpy() - grid.left) / grid.cell).astype(int)
-    inside = (row >= 0) & (row < grid.shape[0]) & (column >= 0) & (column < grid.shape[1])
-    works[row[inside], column[inside]] = True
+    row, column = grid.cells(sites["x"].to_numpy(), sites["y"].to_numpy())
+    works[row[row >= 0], column[row >= 0]] = True
     works = maximum_filter(works, size=3)
     urban = dry & (people >= URBAN)
     suburban = dry & (people >= SUBURBAN) & ~urban

@@ -25,10 +25,17 @@ from airloom.twin.weather import Weather, weather_grid
 from airloom.twin.weather_stations import weather_network
 
 COARSE = 10_000.0  # m, cells of the reanalysis' model
+MARGIN = 3  # of them on each side of the window
 RICHER = 2.0  # NO₂ beyond the window, as the reanalysis has it, to what it is
 MISJUDGED = 0.3  # standard deviation of the log of the reanalysis' mixing to the true one, from day to day
-MARGIN = 3  # of them on each side of the window
-AHEAD = {"road": 0.85, "transport": 1.0, "energy": 1.4, "industry": 1.3, "residential": 0.8, "shipping": 1.0}
+AHEAD = {  # the inventory's totals to the true ones
+    "road": 0.85,
+    "transport": 1.0,
+    "energy": 1.4,
+    "industry": 1.3,
+    "residential": 0.8,
+    "shipping": 1.0,
+}
 
 
 @dataclass(frozen=True)
