@@ -21,7 +21,7 @@ from airloom.learn.train import PhaseTrainer, Sets
 from airloom.methods.dacno2.method import DACNO2Method
 from airloom.methods.dacno2.network import DACNO2, Widths
 from airloom.methods.template import LinearField
-from airloom.study import Loss, Phase, Validation
+from airloom.parts import Loss, Phase, Validation
 from tests.memory_cube import FACTOR, memory_cube
 
 CHANNELS = {"calendar": 2, "weather": 2, "emissions": 1, "geography": 2}

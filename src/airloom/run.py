@@ -42,9 +42,10 @@ from airloom.ledger import Ledger
 from airloom.members import side_by_side
 from airloom.methods.base import Ensemble
 from airloom.methods.registry import method
+from airloom.parts import Phase
 from airloom.progress import Progress, quiet
 from airloom.stations import split
-from airloom.study import Phase, Study
+from airloom.study import Study
 from airloom.verify.collect import all_pairs, means, network_of
 from airloom.verify.report import write_report
 from airloom.verify.tables import evaluate

@@ -4,226 +4,31 @@ Every field says what it is, its unit and why its default is what it is; `airloo
 """
 
 from collections.abc import Iterator
-from datetime import date
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from airloom.errors import StudyError, nearest
 from airloom.grid import Grid
-from airloom.sources.base import StationArea, StationType
-from airloom.stations import Rules
-
-Baseline = Literal[
-    "network-mean",
-    "inverse-distance",
-    "kriging",
-    "gradient-boosting",
-    "gradient-boosting-adapted",
-    "gradient-boosting-year",
-    "climatology",
-]
-
-
-class Part(BaseModel):
-    """A part of a study; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class GridPart(Part):
-    """The grid of the fields."""
-
-    centre: tuple[float, float] = Field(description="Longitude and latitude of the window's centre [degrees].")
-    shape: tuple[int, int] = Field(description="Rows (y) and columns (x) of cells.")
-    cell: float = Field(2000, gt=0, description="Edge of a cell [m]; 2 km as in the DACNO₂ paper.")
-    crs: str = Field("EPSG:3035", description="Projected system in metres; equal-area for Europe by default.")
-
-    def grid(self) -> Grid:
-        """The grid itself; its edges lie on whole multiples of the cell."""
-        lon, lat = self.centre
-        return Grid.around(lon, lat, cell=self.cell, shape=self.shape, crs=self.crs)
-
-
-class Period(Part):
-    """Days of the study, both ends included, in UTC."""
-
-    start: date = Field(description="First day.")
-    end: date = Field(description="Last day.")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Period":
-        if self.end < self.start:
-            raise ValueError(f"ends on {self.end}, before it starts on {self.start}")
-        return self
-
-
-class WeatherPart(Part):
-    """Hourly single-level weather."""
-
-    source: Literal["era5-land", "era5-single"] = Field("era5-land", description="Product of the Climate Data Store.")
-    files: tuple[str, ...] = Field(description="Patterns of files below the data folder; zip archives are looked into.")
-    variables: tuple[str, ...] = Field(min_length=1, description="Canonical names, in the order of the network's channels.")
-    cell: float = Field(16000, gt=0, description="Edge of a weather cell [m]; a power of two times the grid's cell.")
-    fill_hours: int = Field(
-        1,
-        ge=0,
-        description="Hours of a day that may be filled from the nearest hour of that day; counted in the ledger. A day that lacks more is left out.",
-    )
-
-
-class LayerPart(Part):
-    """One static map, or several of one source."""
-
-    source: Literal["places", "raster"] = Field(
-        description="places: populated places that come with airloom; raster: a GeoTIFF."
-    )
-    name: str = Field(description="Name of the layer in the cube.")
-    files: tuple[str, ...] = Field((), description="Patterns of raster files below the data folder.")
-    how: Literal["mean", "mode", "density"] = Field(
-        "mean", description="How fine cells become a grid cell: area mean, most frequent class, or sum per km²."
-    )
-    units: str = Field("1", description="Unit of a raster's values.")
-    log: bool = Field(False, description="Use log(1 + value): for quantities that span decades, such as population.")
-
-    @model_validator(mode="after")
-    def _has_files(self) -> "LayerPart":
-        if self.source == "raster" and not self.files:
-            raise ValueError(f"files: missing; the raster layer {self.name!r} needs patterns of files")
-        if self.source != "raster" and self.files:
-            raise ValueError(
-                f"files: {self.source} comes with airloom and reads no files; leave them out, or use source: raster"
-            )
-        return self
-
-
-class Split(Part):
-    """Who is withheld. Withheld stations never touch training, normalisation or the choice of a checkpoint."""
-
-    withheld: tuple[str, ...] = Field((), description="Ids of the withheld stations; empty: drawn at random.")
-    fraction: float = Field(0.25, gt=0, lt=1, description="Share of each type that is drawn where no ids are given.")
-    seed: int = Field(0, description="Seed of the draw.")
-
-
-class StationsPart(Part):
-    """Ground stations of the pollutant."""
-
-    source: Literal["station-table", "eea"] = Field(
-        description="station-table: one CSV or parquet; eea: the EEA download service."
-    )
-    observations: tuple[str, ...] = Field(description="Patterns of observation files below the data folder.")
-    metadata: str = Field(description="File with coordinates and types, below the data folder.")
-    columns: dict[str, str] = Field(
-        {},
-        description="Names in a station table: {canonical: found}, for station, time, value, valid, name, lon, lat, altitude, type, area.",
-    )
-    units: str = Field("ug m-3", description="Unit of a station table's values.")
-    timezone: str = Field("UTC", description="Clock of a station table's times, such as Europe/Madrid.")
-    marks: Literal["start", "end"] = Field("start", description="What a station table's time marks of its hour.")
-    types: dict[str, tuple[StationType | None, StationArea | None]] = Field(
-        {}, description="What the table's type words mean: {word: [type, area]}."
-    )
-    use: tuple[StationType, ...] = Field(
-        ("background", "industrial"),
-        description="Types that are used. Traffic is out: such a station speaks for less than a cell (paper 000, §2.2.2).",
-    )
-    min_hours: int = Field(18, ge=1, le=24, description="Valid hours that a daily mean needs.")
-    min_year_fraction: float = Field(0.2, ge=0, le=1, description="Share of a year's days that a station needs (paper 000).")
-    lowest: float = Field(
-        -1, description="Values below are left out [µg m⁻³]; small negatives are instrument noise about zero."
-    )
-    highest: float = Field(1000, description="Values above are left out [µg m⁻³].")
-    stuck_hours: int = Field(24, ge=2, description="So many equal non-zero hours in a row are left out as stuck.")
-    split: Split = Field(Split(), description="Who is withheld.")
-
-    def rules(self) -> Rules:
-        """The screening rules."""
-        return Rules(self.use, self.min_hours, self.min_year_fraction, self.lowest, self.highest, self.stuck_hours)
-
-
-class TilesPart(Part):
-    """Windows that the network sees."""
-
-    size: int = Field(256, gt=0, description="Cells along an edge; 256 (512 km) in the DACNO₂ paper.")
-    stride: int = Field(192, gt=0, description="Cells between two tiles at most; less than the size, so that they overlap.")
-
-
-class MethodPart(Part):
-    """The network."""
-
-    name: str = Field("dacno2", description="A method of the registry.")
-    preset: str = Field("small", description="Widths: small or base.")
-
-
-class Validation(Part):
-    """What chooses the checkpoint; always a part of the training stations' data."""
-
-    by: Literal["days", "stations", "values"] = Field(
-        "days",
-        description="days: a random share of days, all stations; stations: a share of the training stations, all days; "
-        "values: a share of single values, so that every day and every station is seen, as an adaptive phase needs.",
-    )
-    fraction: float = Field(0.2, gt=0, lt=1, description="That share.")
-
-
-class Loss(Part):
-    """Weights of the terms of a phase's loss; a term of weight 0 is not computed."""
-
-    station_mse: float = Field(
-        1, ge=0, description="Squared error at station cells, in units of the observations' variance."
-    )
-    roughness: float = Field(
-        0,
-        ge=0,
-        description="Mean squared slope of the field [km²], in standard deviations of the observations per km: what holds "
-        "places without a station where no chemistry model does; not in the paper.",
-    )
-    former_ssim: float = Field(0, ge=0, description="1 − SSIM between the model and the one that the phase started from.")
-    ssim_cell: float = Field(8000, gt=0, description="Cells on which the two are compared [m]; 8 km in the paper.")
-    ssim_window: int = Field(11, ge=3, description="Cells along an edge of SSIM's Gaussian window; odd.")
-
-    @model_validator(mode="after")
-    def _teaches(self) -> "Loss":
-        if not self.station_mse and not self.former_ssim:
-            raise ValueError("all weights are 0, so nothing would be learnt; station_mse: 1 is the default")
-        if self.ssim_window % 2 == 0:
-            raise ValueError(f"ssim_window {self.ssim_window} is even; a window with a cell in its middle is odd")
-        return self
-
-
-class Phase(Part):
-    """One phase of training."""
-
-    number: Literal[1, 2, 3] = Field(
-        description="Its number in the paper: 1 pre-training, 2 constrained by stations, 3 adaptive."
-    )
-    years: tuple[int, ...] = Field(min_length=1, description="Years whose days it sees.")
-    start_from: Literal["scratch", "former"] = Field(
-        "former", description="Initial weights: random, or the best of the phase before."
-    )
-    train: Literal["all", "decoder"] = Field("all", description="What is trained.")
-    loss: Loss = Field(Loss(), description="Terms of the loss.")
-    learning_rate: float = Field(1e-3, gt=0, description="AdamW's rate at its highest.")
-    weight_decay: float = Field(1e-2, ge=0, description="AdamW's decay.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Share of features dropped while training.")
-    epochs: int = Field(gt=0, description="Passes over the days, at most.")
-    patience: int = Field(10, gt=0, description="Epochs without a better validation after which the phase ends.")
-    batch: int = Field(16, gt=0, description="Samples a step.")
-    accumulate: int = Field(1, gt=0, description="Micro-batches a step; batch norm sees one micro-batch.")
-    validation: Validation = Field(Validation(), description="What chooses the checkpoint.")
-
-
-class Verification(Part):
-    """How the fields are scored."""
-
-    years: tuple[int, ...] = Field(min_length=1, description="Years that are predicted and scored.")
-    baselines: tuple[Baseline, ...] = Field(
-        get_args(Baseline), description="What stands beside the method, on the same split; all by default."
-    )
-    draws: int = Field(1000, ge=100, description="Bootstrap draws of days for the 95 % intervals.")
+from airloom.parts import (
+    ChemistryPart,
+    DailyPart,
+    GridPart,
+    LayerPart,
+    MethodPart,
+    Part,
+    Period,
+    Phase,
+    StationsPart,
+    TilesPart,
+    UpperPart,
+    Verification,
+    WeatherPart,
+)
 
 
 class Study(Part):
@@ -234,7 +39,15 @@ class Study(Part):
     pollutant: Literal["no2"] = Field("no2", description="What is estimated [µg m⁻³].")
     grid: GridPart
     period: Period
+    levels: tuple[float, ...] = Field(
+        (0,),
+        min_length=1,
+        description="Heights of the field above ground [m], ascending; eight from 0 to 5000 in the paper.",
+    )
     weather: WeatherPart | None = None
+    upper: UpperPart | None = None
+    chemistry: ChemistryPart | None = None
+    daily: tuple[DailyPart, ...] = Field((), description="Daily numbers, such as flights.")
     calendar: bool = Field(True, description="Day of week (sin, cos) as an input.")
     season: bool = Field(False, description="Day of year (sin, cos) as an input besides; not in the paper.")
     emissions: tuple[LayerPart, ...] = Field((), description="Emission maps and proxies.")
@@ -251,6 +64,11 @@ class Study(Part):
     def target_grid(self) -> Grid:
         """The grid of the fields."""
         return self.grid.grid()
+
+    @cached_property
+    def chemistry_factor(self) -> int:
+        """Grid cells along a cell of the chemistry model's fields."""
+        return round(self.chemistry.cell / self.grid.cell) if self.chemistry else 1
 
     @cached_property
     def weather_factor(self) -> int:
@@ -290,8 +108,30 @@ class Study(Part):
             )
         if self.phases[0].start_from == "former":
             raise ValueError("phases.0.start_from: the first phase has no former one; write start_from: scratch")
+        self._check_levels()
         self._check_phases()
         return self
+
+    def _check_levels(self) -> None:
+        """Levels, pressure levels and the chemistry model fit each other and the grid."""
+        if any(a >= b for a, b in pairwise(self.levels)) or self.levels[0] != 0:
+            raise ValueError(f"levels: {self.levels} m must begin at 0, where the stations are, and ascend")
+        if self.upper and not self.weather:
+            raise ValueError("upper: lies on the cells of weather, and weather is absent; add weather, or leave upper out")
+        if self.upper and len(self.upper.levels) != len(self.levels):
+            raise ValueError(f"upper.levels: {len(self.upper.levels)} pressures for {len(self.levels)} heights; one each")
+        if len(self.levels) > 1 and not self.chemistry:
+            raise ValueError("levels: above the ground only a chemistry model teaches; add chemistry, or write levels: [0]")
+        if not self.chemistry:
+            return
+        factor = self.chemistry.cell / self.grid.cell
+        if factor < 1 or factor != self.chemistry_factor:
+            raise ValueError(
+                f"chemistry.cell {self.chemistry.cell:g} m must be 1, 2, 3 … times grid.cell {self.grid.cell:g} m"
+            )
+        for part, length in (("grid.shape", self.grid.shape), ("tiles", (self.tiles.size, self.tiles.stride))):
+            if any(n % self.chemistry_factor for n in length):
+                raise ValueError(f"{part}: {length} must be multiples of {factor:g} cells, one chemistry cell")
 
     def _check_phases(self) -> None:
         """Phases follow each other, and a model that one stays near is there and can be compared."""
@@ -299,9 +139,13 @@ class Study(Part):
         if numbers != sorted(set(numbers)):
             raise ValueError(f"phases: their numbers are {numbers}; they must ascend, each once")
         for i, phase in enumerate(self.phases):
+            where = f"phases.{i}.loss"
+            if (phase.loss.chemistry_mse or phase.loss.chemistry_ssim) and not self.chemistry:
+                raise ValueError(
+                    f"{where}: chemistry_mse and chemistry_ssim need the study's part `chemistry`, which is absent"
+                )
             if not phase.loss.former_ssim:
                 continue
-            where = f"phases.{i}.loss"
             if phase.start_from == "scratch":
                 raise ValueError(f"{where}.former_ssim: a phase from scratch has no former model to stay near")
             cells = self.tiles.size // max(1, round(phase.loss.ssim_cell / self.grid.cell))
@@ -315,7 +159,7 @@ class Study(Part):
         """What the cube depends on; two studies that agree here share a cube, whatever their split, network or phases."""
         content = self.model_dump(
             mode="json",
-            include={"pollutant", "grid", "period", "weather", "calendar", "season", "emissions", "geography", "stations"},
+            exclude={"name", "title", "tiles", "method", "phases", "verification", "members", "seed"},
         )
         del content["stations"]["split"]
         return content
@@ -323,8 +167,9 @@ class Study(Part):
     @property
     def patterns(self) -> list[str]:
         """Patterns of all files that the study reads, below the data folder."""
-        layers = [f for part in (*self.emissions, *self.geography) for f in part.files]
-        return [*(self.weather.files if self.weather else ()), *self.stations.observations, self.stations.metadata, *layers]
+        parts = [p for p in (self.weather, self.upper, self.chemistry) if p]
+        many = (*parts, *self.daily, *self.emissions, *self.geography)
+        return [*self.stations.observations, self.stations.metadata, *(f for part in many for f in part.files)]
 
 
 def load(path: str | Path) -> Study:

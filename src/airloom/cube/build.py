@@ -21,6 +21,7 @@ from airloom.cube.weather import HOURS, Decode, days_of_year, decode, read_parts
 from airloom.errors import DataError
 from airloom.files import full_disk_named, sha256
 from airloom.ledger import Ledger
+from airloom.parts import LayerPart
 from airloom.progress import Progress, quiet
 from airloom.screening import screen
 from airloom.sources.calendar import calendar, season
@@ -31,7 +32,7 @@ from airloom.sources.raster import Raster
 from airloom.sources.registry import STATIONS
 from airloom.sources.station_table import StationTable
 from airloom.stations import Stations
-from airloom.study import LayerPart, Study
+from airloom.study import Study
 
 
 def build(study: Study, data: Path, path: Path, *, workers: int = 2, progress: Progress = quiet) -> Cube:

@@ -17,9 +17,9 @@ from airloom.errors import DataError
 from airloom.files import fingerprint, whole
 from airloom.grid import Grid
 from airloom.ledger import Ledger
+from airloom.parts import WeatherPart
 from airloom.sources.members import Member, members
 from airloom.sources.registry import GRIDDED
-from airloom.study import WeatherPart
 
 HOURS = 24
 

@@ -19,8 +19,8 @@ from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
 from airloom.learn.losses import roughness, station_mse, structural_dissimilarity
 from airloom.learn.stop import Stopped, stop_asked
+from airloom.parts import Phase
 from airloom.progress import Progress
-from airloom.study import Phase
 
 WARM_UP = 0.1  # share of the steps over which the learning rate rises
 CLIP = 1.0  # largest norm of the gradient

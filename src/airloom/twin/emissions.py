@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter
 
 from airloom.sources.lines import line_length
 from airloom.twin.geography import Geography
+from airloom.twin.noise import SPREAD, octave
 
 SECTORS = ("road", "transport", "energy", "industry", "residential", "shipping")
 YEAR = 365.25 * 86400.0
-PERSONAL = {"road": 3.3, "transport": 2.0, "energy": 0.9, "industry": 1.3, "residential": 1.0}  # kg NO₂ a person and year
+PERSONAL = {"road": 2.9, "transport": 1.75, "energy": 0.8, "industry": 1.15, "residential": 0.9}  # kg NO₂ a person and year
+THRIFT = 0.8  # power of the people in a cell by which they drive and heat: the dense town does with less for each
 LANE = 4.0  # kg NO₂ s⁻¹ of a lane with the traffic of the Dover Strait, through 1000 km
 STACK = {"energy": 0.95, "industry": 0.6, "shipping": 0.3}  # share that leaves by stacks; the rest at the ground
 BY_NOX = {  # mass of each species for a mass of NOx, by sector
@@ -91,7 +93,7 @@ def true_emissions(geography: Geography, seed: int, *, spread: float = 0.9) -> E
     """
     maps = expected(geography)
     for i in range(len(SECTORS)):
-        factor = np.exp(spread * _noise(geography, [seed, 41, i]) - spread**2 / 2)
+        factor = np.exp(spread * _hidden(geography, 1009 * seed + 97 * i) - spread**2 / 2)
         maps[i] *= factor * maps[i].sum() / max((maps[i] * factor).sum(), 1e-30)
     return Emissions(maps.astype(np.float32), _farmland(geography))
 
@@ -116,7 +118,8 @@ def expected(geography: Geography) -> np.ndarray:
     inhabitants = people.sum() * (grid.cell / 1000) ** 2
     traffic = np.sqrt(gaussian_filter(people, 20_000 / grid.cell, mode="nearest") + 20)
     classes = np.array([12.0, 5.0, 2.0, 0.7, 0.25])
-    driven = gaussian_filter(people, 6000 / grid.cell, mode="nearest") * geography.land  # not only where they live
+    thrifty = people**THRIFT
+    driven = gaussian_filter(thrifty, 8000 / grid.cell, mode="nearest") * geography.land  # not only where they live
     on_roads = np.tensordot(classes, geography.road_density.astype(float), 1) * traffic
     shapes = {
         "road": _unit(on_roads) * 0.65 + _unit(driven) * 0.35,
@@ -127,7 +130,7 @@ def expected(geography: Geography) -> np.ndarray:
         "industry": _unit(_at_sites(geography, "industry")) * 0.6
         + _unit(people) * 0.3
         + _unit(_at_sites(geography, "port")) * 0.1,
-        "residential": _unit(people) * 0.5 + _unit(driven) * 0.5,
+        "residential": _unit(thrifty) * 0.5 + _unit(driven) * 0.5,
     }
     maps = [shapes[s] * PERSONAL[s] * inhabitants / YEAR / area for s in SECTORS[:-1]]
     return np.stack([*maps, _ships(geography)])
@@ -215,20 +218,13 @@ def _ships(geography: Geography) -> np.ndarray:
     return gaussian_filter(found, 3000 / grid.cell, mode="nearest") / grid.cell**2
 
 
-def _noise(geography: Geography, seed: list[int]) -> np.ndarray:
-    """A random field of mean 0 and variance 1 on (y, x), half of it 20 km wide and half 4 km, fixed to the ground."""
+def _hidden(geography: Geography, seed: int) -> np.ndarray:
+    """What no map tells: mean 0 and variance 1 on (y, x), half of it 20 km wide and half 4 km, fixed to the ground.
+
+    The lattices are turned against the grid's axes, or cells as wide as a lattice's would all lie at one place between its
+    nodes.
+    """
     x, y = np.meshgrid(geography.grid.x, geography.grid.y)
-    found = np.zeros(geography.grid.shape)
-    for i, width in enumerate((20_000.0, 4_000.0)):
-        left, top = np.floor(x.min() / width) - 3, np.floor(y.min() / width) - 3
-        columns, rows = int(np.ceil(x.max() / width) - left) + 4, int(np.ceil(y.max() / width) - top) + 4
-        lattice = np.stack([_lattice(seed, i, int(top) + r, int(left), columns) for r in range(rows)])
-        values = map_coordinates(lattice, [y / width - top, x / width - left], order=3, mode="nearest")
-        found += values / values.std() * np.sqrt(0.5)
-    return found
-
-
-def _lattice(seed: list[int], octave: int, row: int, first: int, count: int) -> np.ndarray:
-    """Normal numbers of a lattice row, the same wherever a window begins."""
-    start = 4096  # columns west of the first that any window of Europe has
-    return np.random.default_rng([*seed, octave, row + start]).standard_normal(first + count + start)[first + start :]
+    along, across = 0.8 * x + 0.6 * y, 0.8 * y - 0.6 * x
+    both = [octave(along, across, width, seed + i) for i, width in enumerate((20_000.0, 4_000.0))]
+    return sum(both) / SPREAD * np.sqrt(0.5)

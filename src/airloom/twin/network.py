@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from scipy.ndimage import maximum_filter
+from scipy.special import ndtri
 
 from airloom.errors import StudyError
 from airloom.sources.base import OBSERVATIONS
@@ -13,9 +14,9 @@ from airloom.twin.geography import Geography
 
 SPACE = 1000.0  # km² of land for a station
 KINDS = {  # type, area: share of the network; spread of the place's own factor; its mean
-    ("background", "urban"): (0.40, 0.28, 1.06),
-    ("background", "suburban"): (0.18, 0.27, 1.00),
-    ("background", "rural"): (0.17, 0.30, 0.80),
+    ("background", "urban"): (0.40, 0.28, 1.12),
+    ("background", "suburban"): (0.18, 0.28, 1.02),
+    ("background", "rural"): (0.17, 0.34, 0.75),
     ("industrial", "suburban"): (0.08, 0.20, 1.08),
     ("traffic", "urban"): (0.17, 0.25, 1.35),
 }
@@ -62,8 +63,11 @@ def network(geography: Geography, seed: int) -> Network:
         cells = draw.choice(weight.size, size=count, replace=False, p=weight / weight.sum())
         taken.ravel()[cells] = True
         row, column = np.unravel_index(cells, grid.shape)
-        factor = mean * np.exp(spread * draw.standard_normal(count) - spread**2 / 2)
-        known = (draw.random(count) < ASSIMILATED) & (kind == "background")
+        known = draw.permutation(count) < (round(ASSIMILATED * count) if kind == "background" else 0)
+        normal = np.empty(count)
+        for group in (known, ~known):  # each as varied as the other, so that no seed's withheld places are odd by chance
+            normal[group] = draw.permutation(ndtri((np.arange(group.sum()) + 0.5) / max(1, group.sum())))
+        factor = mean * np.exp(spread * normal - spread**2 / 2)
         parts.append(
             pl.DataFrame({"row": row, "column": column, "factor": factor, "assimilated": known}).with_columns(
                 type=pl.lit(kind), area=pl.lit(area)

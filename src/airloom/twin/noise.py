@@ -2,6 +2,8 @@
 
 import numpy as np
 
+SPREAD = 0.452  # standard deviation of an octave
+
 
 def scatter(seed: int, *numbers: np.ndarray | int) -> np.ndarray:
     """Numbers in 0…1 that look random and follow from the seed and some whole numbers alone (a splitmix64 hash)."""
@@ -40,4 +42,4 @@ def fractal(
         shift = 0.37 * longest * number  # so that the lattices of two octaves do not share their nodes
         total += height * octave(x + shift, y - shift, longest / 2**number, seed + 7919 * number)
         height *= roughness
-    return total * np.sqrt(1 - roughness**2) / 0.452  # an octave's standard deviation
+    return total * np.sqrt(1 - roughness**2) / SPREAD
