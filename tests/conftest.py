@@ -60,3 +60,15 @@ def finished(small, tmp_path_factory) -> "Run":
     run.evaluate()
     run.report()
     return run
+
+
+@pytest.fixture(scope="session")
+def twin_files(tmp_path_factory) -> Path:
+    """The files of a twin around Brussels, 16 × 16 cells of 8 km and two days, made once; a test that changes one copies them."""
+    from datetime import date
+
+    from airloom.twin.make import make
+    from airloom.twin.world import Plan
+
+    plan = Plan(date(2019, 1, 31), date(2019, 2, 1), lon=4.4, lat=50.9, size=128_000, cell=8000)
+    return make(plan, tmp_path_factory.mktemp("twin") / "brussels")

@@ -34,18 +34,20 @@ def memory_cube(*, observed: np.ndarray | None = None, weather: np.ndarray | Non
     group.attrs.update(
         complete=True,
         made_of={},
-        years={str(y): Sums.of(np.moveaxis(weather[years == y], 2, 0)).to_json() for y in np.unique(years)},
+        sums={"weather": {str(y): Sums.of(np.moveaxis(weather[years == y], 2, 0)).to_json() for y in np.unique(years)}},
         ledger={},
         stations=_table(),
     )
     _put(group, "time", days.astype(np.int64))
     _put(group, "calendar", np.stack([np.sin(np.arange(DAYS) * 2 * np.pi / 7), np.cos(np.arange(DAYS) * 2 * np.pi / 7)], 1))
     _put(group, "weather", weather.astype(np.float32))
+    _put(group, "weather_days", np.isfinite(weather).all((1, 2, 3, 4)))
     _put(group, "emissions", maps[:1].astype(np.float32))
     _put(group, "geography", maps[1:].astype(np.float32))
     _put(group, "observed", observed)
     for name, channels in (("calendar", 2), ("weather", 2), ("emissions", 1), ("geography", 2)):
         group[name].attrs["names"] = [f"{name}-{i}" for i in range(channels)]
+    group["calendar"].attrs["plain"] = group["calendar"].attrs["names"]
     return Cube(None, group, Grid.around(-3.70, 40.43, cell=2000, shape=SHAPE))
 
 

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airloom.cube.build import build
+from airloom.cube.decode import decode
 from airloom.cube.normalise import Sums
 from airloom.cube.regrid import Bilinear
 from airloom.cube.store import Cube
-from airloom.cube.weather import decode
 from airloom.errors import DataError, StudyError
 from airloom.files import read_json, write_json
 from airloom.grid import Grid
@@ -235,11 +235,11 @@ def test_files_that_changed_since_the_cube_was_built_are_noticed(small, copied, 
 POINTS = {
     "while stations are screened": ("airloom.cube.build.screen", 1),
     "after the calendar": ("airloom.cube.build._put", 3),
-    "before the first file is decoded": ("airloom.cube.weather.Decode.run", 1),
-    "in the middle of decoding": ("airloom.cube.weather.Decode.run", 3),
+    "before the first file is decoded": ("airloom.cube.decode.Decode.run", 1),
+    "in the middle of decoding": ("airloom.cube.decode.Decode.run", 3),
     "while a part is written": ("xarray.Dataset.to_netcdf", 2),
-    "before the first year": ("airloom.cube.build.days_of_year", 1),
-    "before the second year": ("airloom.cube.build.days_of_year", 2),
+    "before the first year": ("airloom.cube.build.whole_days", 1),
+    "before the second year": ("airloom.cube.build.whole_days", 2),
     "between a year's values and its mark": ("airloom.cube.build.Sums.to_json", 2),
     "before it is sealed": ("zarr.consolidate_metadata", 1),
     "before it is renamed": ("pathlib.Path.rename", 1),
@@ -258,17 +258,17 @@ def test_a_build_that_broke_off_goes_on_to_the_same_cube(small, built, tmp_path,
 
 
 def test_finished_work_is_not_done_again(small, tmp_path, monkeypatch):
-    interrupted(monkeypatch, "airloom.cube.build.days_of_year", 2, small.study, small.data, tmp_path / "a.zarr")
+    interrupted(monkeypatch, "airloom.cube.build.whole_days", 2, small.study, small.data, tmp_path / "a.zarr")
     with monkeypatch.context() as patch:
-        breaks(patch, "airloom.cube.weather.Decode.run", 1)
-        breaks(patch, "airloom.cube.build.days_of_year", 2)  # the first year is there: only one is left
+        breaks(patch, "airloom.cube.decode.Decode.run", 1)
+        breaks(patch, "airloom.cube.build.whole_days", 2)  # the first year is there: only one is left
         build(small.study, small.data, tmp_path / "a.zarr", workers=1)
 
 
 @pytest.mark.parametrize("file", ["observed.csv", "weather/era5land-2022-12.nc"])
 def test_a_file_changed_while_the_build_lay_is_read_anew(small, copied, tmp_path, monkeypatch, file):
     path = tmp_path / "a.zarr"
-    interrupted(monkeypatch, "airloom.cube.build.days_of_year", 2, small.study, copied, path)
+    interrupted(monkeypatch, "airloom.cube.build.whole_days", 2, small.study, copied, path)
     if file == "observed.csv":
         text = (copied / file).read_text()
         (copied / file).write_text(text.replace("centre,2022-12-01 00:00,", "centre,2022-12-01 00:00,1"))
@@ -327,7 +327,7 @@ def test_one_broken_file_leaves_the_others_decoded(small, copied, tmp_path, work
     assert build(small.study, copied, tmp_path / "a.zarr", workers=workers).usable.sum() == 69
 
 
-@pytest.mark.parametrize("target", ["airloom.cube.weather.Decode.run", "airloom.cube.build._put", "zarr.Array.__setitem__"])
+@pytest.mark.parametrize("target", ["airloom.cube.decode.Decode.run", "airloom.cube.build._put", "zarr.Array.__setitem__"])
 def test_a_full_disk_says_so_and_leaves_nothing_that_looks_complete(small, built, tmp_path, monkeypatch, target):
     path = tmp_path / "a.zarr"
     with monkeypatch.context() as patch:
@@ -374,7 +374,7 @@ def test_a_worker_that_is_killed_names_the_remedy(tmp_path):
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     code = (
         "if __name__ == '__main__':\n"
-        "    from pathlib import Path; from tests.test_cube import Sleeper; from airloom.cube.weather import decode\n"
+        "    from pathlib import Path; from tests.test_cube import Sleeper; from airloom.cube.decode import decode\n"
         f"    list(decode([Sleeper(Path({str(tmp_path)!r}, n)) for n in 'ab'], 2))\n"
     )
     (tmp_path / "parent.py").write_text(code)

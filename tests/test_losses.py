@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from airloom.learn.losses import gaussian, roughness, station_mse, structural_dissimilarity
+from airloom.learn.losses import gaussian, masked_mse, roughness, structural_dissimilarity
 
 NAN = float("nan")
 
@@ -15,11 +15,11 @@ NAN = float("nan")
 # Squared error at stations
 
 
-def test_station_mse_counts_only_cells_with_a_value():
+def test_masked_mse_counts_only_cells_with_a_value():
     predicted = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])
     observed = torch.tensor([[[NAN, 4.0], [NAN, NAN]], [[5.0, NAN], [NAN, 7.0]]])
     # errors −2, 0, 1: squares 4 + 0 + 1 over three values
-    assert station_mse(predicted, observed).item() == pytest.approx(5 / 3)
+    assert masked_mse(predicted, observed).item() == pytest.approx(5 / 3)
 
 
 def test_roughness_is_the_mean_squared_slope_in_both_directions():
@@ -29,15 +29,15 @@ def test_roughness_is_the_mean_squared_slope_in_both_directions():
     assert roughness(torch.full((2, 1, 3, 3), 5.0), 2000).item() == 0
 
 
-def test_station_mse_pulls_only_at_cells_with_a_value():
+def test_masked_mse_pulls_only_at_cells_with_a_value():
     predicted = torch.tensor([[[1.0, 2.0]]], requires_grad=True)
-    station_mse(predicted, torch.tensor([[[NAN, 4.0]]])).backward()
+    masked_mse(predicted, torch.tensor([[[NAN, 4.0]]])).backward()
     assert predicted.grad.tolist() == [[[0, -4]]]  # 2 × (2 − 4) / 1
 
 
-def test_station_mse_of_no_value_is_zero_and_pulls_nowhere():
+def test_masked_mse_of_no_value_is_zero_and_pulls_nowhere():
     predicted = torch.ones(1, 2, 2, requires_grad=True)
-    loss = station_mse(predicted, torch.full((1, 2, 2), NAN))
+    loss = masked_mse(predicted, torch.full((1, 2, 2), NAN))
     loss.backward()
     assert loss.item() == 0
     assert predicted.grad.tolist() == [[[0, 0], [0, 0]]]

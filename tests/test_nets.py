@@ -1,16 +1,13 @@
-"""Blocks against plain references, and the DACNO₂ network from outside."""
+"""Blocks against plain references."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from airloom.methods.dacno2.network import DACNO2, PRESETS, Widths
-from airloom.nets.convlstm import ClimbingConvLSTM, ConvLSTM2d, DescendingCNN
-from airloom.nets.inception import inception_2d, inception_3d, inception_lstm
-
-CHANNELS = {"calendar": 2, "weather": 3, "emissions": 2, "geography": 1}
-TINY = Widths(encoder=(5, 5, 5, 5), decoder=(4, 4, 4, 4), embedding=3)
+from airloom.nets.convlstm import ClimbingConvLSTM, ConvLSTM, DescendingCNN
+from airloom.nets.inception import Inception, Lifted, inception_2d, inception_3d, inception_lstm
+from airloom.nets.levels import double, fold, share_levels, unfold
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +23,10 @@ def lived_in(network: nn.Module, *shape: int) -> nn.Module:
     return network.eval()
 
 
+def on_levels(inputs: int, outputs: int) -> Inception:
+    return inception_lstm(inputs, outputs, levels=True)
+
+
 # Inception
 
 
@@ -35,10 +36,11 @@ def lived_in(network: nn.Module, *shape: int) -> nn.Module:
         # 4 inputs, two outputs a branch, no biases: 1×1: 8, 3×3: 72, 5×5: 200, 1×7 then 7×1: 56 + 28, pool: 8, norm: 2 × 10
         (lambda: inception_2d(4, 10), 8 + 72 + 200 + 84 + 8 + 20),
         (lambda: inception_lstm(4, 8), 8 + 72 + 200 + 8 + 16),
+        (lambda: inception_lstm(4, 10, levels=True), 8 + 72 + 200 + 24 + 8 + 20),
         # 1×1×1: 8, 1×3×3: 72, 3×1×1: 24, pool: 8, norm: 2 × 8
         (lambda: inception_3d(4, 8), 8 + 72 + 24 + 8 + 16),
     ],
-    ids=["2d", "lstm", "3d"],
+    ids=["2d", "lstm", "lstm on levels", "3d"],
 )
 def test_inception_has_the_branches_it_says(make, weights):
     assert sum(p.numel() for p in make().parameters()) == weights
@@ -47,8 +49,8 @@ def test_inception_has_the_branches_it_says(make, weights):
 @pytest.mark.parametrize("outputs", [5, 7, 16])
 @pytest.mark.parametrize(
     ("make", "cells"),
-    [(inception_2d, (6, 9)), (inception_lstm, (6, 9)), (inception_3d, (3, 6, 9))],
-    ids=["2d", "lstm", "3d"],
+    [(inception_2d, (6, 9)), (inception_lstm, (6, 9)), (on_levels, (3, 6, 9)), (inception_3d, (3, 6, 9))],
+    ids=["2d", "lstm", "lstm on levels", "3d"],
 )
 def test_inception_keeps_cells_and_gives_as_many_channels_as_asked(make, cells, outputs):
     assert make(3, outputs)(torch.randn(2, 3, *cells)).shape == (2, outputs, *cells)
@@ -74,87 +76,162 @@ def test_inception_reaches_as_far_as_its_kernels():
     assert (footprint(inception_3d(1, 8), 5, 5, 5) == cross).all()
 
 
-def plain(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """The block by its weights alone: each branch, the last behind a max-pool, with norm and SiLU of its own."""
+def plain(block: Inception, x: torch.Tensor) -> torch.Tensor:
+    """The block by its weights alone, on all of `x`: each branch with norm and SiLU of its own."""
     flat = x.dim() == 4
-    convolve = nn.functional.conv2d if flat else nn.functional.conv3d
+
+    def convolve(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        if not flat and weight.dim() == 4:
+            weight = weight[:, :, None]
+        return (nn.functional.conv2d if flat else nn.functional.conv3d)(
+            x, weight, padding=tuple(n // 2 for n in weight.shape[2:])
+        )
+
+    found = [convolve(x, branch.weight) for branch in block.squares]
+    if block.long is not None:
+        found.append(convolve(convolve(x, block.long[0].weight), block.long[1].weight))
+    if block.vertical is not None:
+        found.append(convolve(x, block.vertical.weight))
     pooled = nn.functional.max_pool2d(x, 3, 1, 1) if flat else nn.functional.max_pool3d(x, (1, 3, 3), 1, (0, 1, 1))
-    branches: dict[str, list[torch.Tensor]] = {}
-    for name, weight in block.branches.named_parameters():
-        branches.setdefault(name.split(".")[0], []).append(weight)
-    found = []
-    for number, weights in enumerate(branches.values()):
-        y = pooled if number == len(branches) - 1 else x
-        for weight in weights:
-            y = convolve(y, weight, padding=tuple(n // 2 for n in weight.shape[2:]))
+    found.append(convolve(pooled, block.pooled.weight))
+    for i, y in enumerate(found):
         over = tuple(d for d in range(y.dim()) if d != 1)
         y = (y - y.mean(over, keepdim=True)) / torch.sqrt(y.var(over, correction=0, keepdim=True) + block.norm.eps)
-        found.append(nn.functional.silu(y))
+        found[i] = nn.functional.silu(y)
     return torch.cat(found, 1)
 
 
-@pytest.mark.parametrize(
-    ("make", "cells"),
-    [(inception_2d, (6, 9)), (inception_lstm, (6, 9)), (inception_3d, (5, 6, 9)), (inception_3d, (1, 6, 9))],
-    ids=["2d", "lstm", "3d", "3d of one level"],
-)
-def test_inception_is_the_plain_one(make, cells):
-    block, x = make(3, 11).double(), torch.randn(4, 3, *cells, dtype=torch.double, requires_grad=True)
-    towards = torch.randn(4, 11, *cells, dtype=torch.double)
-    fast, slow = block(x), plain(block, x)
+def assert_same(fast: torch.Tensor, slow: torch.Tensor, inputs: list[torch.Tensor]) -> None:
+    """Equal values, and equal gradients of a random sum."""
     torch.testing.assert_close(fast, slow, atol=1e-9, rtol=0)
-    inputs = [x, *block.branches.parameters()]
+    towards = torch.randn_like(fast)
     for a, b in zip(
         torch.autograd.grad((fast * towards).sum(), inputs), torch.autograd.grad((slow * towards).sum(), inputs), strict=True
     ):
         torch.testing.assert_close(a, b, atol=1e-9, rtol=0)
 
 
+def convolutions(block: Inception) -> list[torch.Tensor]:
+    return [weight for name, weight in block.named_parameters() if not name.startswith("norm")]
+
+
+@pytest.mark.parametrize("outputs", [11, 60], ids=["one kernel", "a kernel each"])
+@pytest.mark.parametrize(
+    ("make", "cells"),
+    [
+        (inception_2d, (6, 9)),
+        (inception_lstm, (6, 9)),
+        (on_levels, (5, 6, 9)),
+        (inception_3d, (5, 6, 9)),
+        (inception_3d, (1, 6, 9)),
+    ],
+    ids=["2d", "lstm", "lstm on levels", "3d", "3d of one level"],
+)
+def test_inception_is_the_plain_one(make, cells, outputs):
+    block, x = make(3, outputs).double(), torch.randn(4, 3, *cells, dtype=torch.double, requires_grad=True)
+    assert_same(block(x), plain(block, x), [x, *convolutions(block)])
+
+
+def lift(part: torch.Tensor | Lifted, batch: int) -> torch.Tensor:
+    """A part on all levels, zeros and all."""
+    if not isinstance(part, Lifted):
+        return part
+    x = part.features[:, :, None].expand(batch, -1, part.levels, -1, -1)
+    return torch.where(torch.arange(part.levels)[:, None, None] < part.lowest, x, 0)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 5, 6, 8])
+@pytest.mark.parametrize("whole", [True, False], ids=["with a whole part", "lifted parts alone"])
+def test_parts_are_the_block_on_their_concatenation(levels, whole):
+    draw = lambda *shape: torch.randn(*shape, dtype=torch.double, requires_grad=True)  # noqa: E731
+    maps, weather, embedding = draw(1, 2, 6, 7), draw(3, 3, 6, 7), draw(3, 1, 6, 7)
+    parts = [Lifted(maps, 1, levels), Lifted(weather, 5, levels), Lifted(embedding, levels, levels)]
+    inputs = [maps, weather, embedding]
+    if whole:
+        inputs.append(upper := draw(3, 2, levels, 6, 7))
+        parts.insert(2, upper)
+    block = inception_3d(6 + 2 * whole, 9).double()
+    concatenated = torch.cat([lift(part, 3) for part in parts], 1)
+    assert_same(block(parts), plain(block, concatenated), [*inputs, *convolutions(block)])
+
+
+# Levels
+
+
+def test_folding_back_and_forth_copies_nothing_where_channels_come_last():
+    x = torch.randn(2, 3, 4, 5, 6).contiguous(memory_format=torch.channels_last_3d)
+    frames = fold(x)
+    assert frames.shape == (8, 3, 5, 6)
+    assert torch.equal(frames[5], x[1, :, 1])  # 5 = 1 × 4 levels + 1
+    assert frames.data_ptr() == x.data_ptr() == unfold(frames, 4).data_ptr()
+    assert torch.equal(unfold(frames, 4), x)
+
+
+def test_doubling_repeats_cells_and_leaves_levels():
+    x = torch.randn(2, 3, 4, 5, 6)
+    assert torch.equal(double(x), x.repeat_interleave(2, -1).repeat_interleave(2, -2))
+    assert torch.equal(double(x[:, :, 0]), double(x)[:, :, 0])
+
+
+def test_levels_share_by_hand():
+    # one sample, three levels, one channel, one cell; a level has 100 × l for the one above, 10 × l for itself, l for below
+    taps = torch.tensor([[100.0, 10.0, 1.0], [200.0, 20.0, 2.0], [300.0, 30.0, 3.0]])[:, :, None, None]
+    assert share_levels(taps, 3).flatten().tolist() == [10 + 2, 20 + 100 + 3, 30 + 200]
+
+
+def test_the_gradient_of_sharing_levels():
+    taps = torch.randn(6, 6, 2, 2, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda t: share_levels(t, 3), (taps,))
+
+
 # ConvLSTM
 
 
-def textbook(layer: ConvLSTM2d, x: torch.Tensor) -> torch.Tensor:
-    """Shi et al., 2015, without peepholes: all gates from this step's input and the last hidden state, step by step."""
+def textbook(layer: ConvLSTM, x: torch.Tensor) -> torch.Tensor:
+    """Shi et al., 2015, without peepholes: all gates from this step's input and the last hidden state, step by step; levels
+    one by one.
+    """
     n = layer.from_hidden.in_channels
-    wx, b, wh = layer.from_input.weight, layer.from_input.bias, layer.from_hidden.weight
-    h = c = x.new_zeros(len(x), n, *x.shape[-2:])
+    wx, b, wh = layer.from_input.weight[:, :, None, None], layer.from_input.bias, layer.from_hidden.weight
+    levels = range(x.shape[3]) if x.dim() == 6 else [None]
+    cells = [c * (2 if layer.doubles else 1) for c in x.shape[-2:]]
+    h = {level: x.new_zeros(len(x), n, *cells) for level in levels}
+    c = dict(h)
     states = []
     for t in range(x.shape[1]):
         seen = layer.branches(x[:, t])
-        i, f, o, g = (
-            nn.functional.conv2d(seen, wx[k * n : (k + 1) * n], b[k * n : (k + 1) * n])
-            + nn.functional.conv2d(h, wh[k * n : (k + 1) * n], padding=1)
-            for k in range(4)
-        )
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
-        states.append(h)
+        for level in levels:
+            own = seen if level is None else seen[:, :, level]
+            own = own.repeat_interleave(2, -1).repeat_interleave(2, -2) if layer.doubles else own
+            i, f, o, g = (
+                nn.functional.conv2d(own, wx[k * n : (k + 1) * n], b[k * n : (k + 1) * n])
+                + nn.functional.conv2d(h[level], wh[k * n : (k + 1) * n], padding=1)
+                for k in (0, 1, 2, 3)
+            )
+            c[level] = f.sigmoid() * c[level] + i.sigmoid() * g.tanh()
+            h[level] = o.sigmoid() * c[level].tanh()
+        states.append(h[None] if None in h else torch.stack(list(h.values()), 2))
     return torch.stack(states, 1)
 
 
-def test_convlstm_is_the_textbook_one():
-    layer = lived_in(ConvLSTM2d(3, 5), 2, 6, 3, 4, 4)
-    x = torch.randn(2, 6, 3, 4, 4, dtype=torch.double, requires_grad=True)
-    inputs = [x, *layer.parameters()]
-    towards = torch.randn(2, 6, 5, 4, 4, dtype=torch.double)
-    fast, plain = layer(x), textbook(layer, x)
-    torch.testing.assert_close(fast, plain, atol=1e-6, rtol=0)
-    for a, b in zip(
-        torch.autograd.grad((fast * towards).sum(), inputs),
-        torch.autograd.grad((plain * towards).sum(), inputs),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+@pytest.mark.parametrize("doubles", [False, True])
+@pytest.mark.parametrize("levels", [(), (3,)], ids=["flat", "levels"])
+def test_convlstm_is_the_textbook_one(levels, doubles):
+    layer = ConvLSTM(3, 5, levels=bool(levels), doubles=doubles).double()
+    torch.stack(layer(torch.randn(2, 6, 3, *levels, 4, 4, dtype=torch.double)))  # running statistics
+    layer.eval()
+    x = torch.randn(2, 6, 3, *levels, 4, 4, dtype=torch.double, requires_grad=True)
+    assert_same(torch.stack(layer(x), 1), textbook(layer, x), [x, *layer.parameters()])
 
 
 def test_a_state_knows_nothing_of_later_steps():
-    layer = lived_in(ConvLSTM2d(2, 5), 2, 6, 2, 4, 4)
+    layer = lived_in(ConvLSTM(2, 5), 2, 6, 2, 4, 4)
     x = torch.randn(1, 6, 2, 4, 4, dtype=torch.double)
     later = x.clone()
     later[:, 4:] += 1
-    before, after = layer(x), layer(later)
-    assert torch.equal(before[:, :4], after[:, :4])
-    assert not torch.isclose(before[:, 4:], after[:, 4:]).all()
+    before, after = torch.stack(layer(x)), torch.stack(layer(later))
+    assert torch.equal(before[:4], after[:4])
+    assert not torch.isclose(before[4:], after[4:]).all()
 
 
 def test_climbing_halves_the_steps_and_doubles_the_cells():
@@ -166,15 +243,26 @@ def test_climbing_halves_the_steps_and_doubles_the_cells():
     assert [tuple(x.shape) for x in last] == [(2, 6, 2, 2), (2, 5, 4, 4), (2, 4, 8, 8), (2, 4, 16, 16)]
 
 
-def test_climbing_goes_on_from_every_second_state_and_keeps_the_last():
-    climb = lived_in(ClimbingConvLSTM(2, [4, 4, 4, 4]), 2, 24, 2, 2, 2)
-    x = torch.randn(1, 24, 2, 2, 2, dtype=torch.double)
+def test_climbing_with_levels_keeps_them_and_doubles_behind_the_branches():
+    climb, seen = ClimbingConvLSTM(3, [6, 5, 5, 5], levels=True), []
+    for stage in climb.stages:
+        stage.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape)))
+    last = climb(torch.randn(2, 24, 3, 7, 2, 2))
+    assert seen == [(2, 24, 3, 7, 2, 2), (2, 12, 6, 7, 2, 2), (2, 6, 5, 7, 4, 4), (2, 3, 5, 7, 8, 8)]
+    assert [tuple(x.shape) for x in last] == [(2, 6, 7, 2, 2), (2, 5, 7, 4, 4), (2, 5, 7, 8, 8), (2, 5, 7, 16, 16)]
+
+
+@pytest.mark.parametrize("levels", [(), (3,)], ids=["flat", "levels"])
+def test_climbing_goes_on_from_every_second_state_and_keeps_the_last(levels):
+    climb = lived_in(ClimbingConvLSTM(2, [5, 5, 5, 5], levels=bool(levels)), 2, 24, 2, *levels, 2, 2)
+    x = torch.randn(2, 24, 2, *levels, 2, 2, dtype=torch.double)
     found = climb(x)
     for stage, result in zip(climb.stages, found, strict=True):
         states = textbook(stage, x)
         torch.testing.assert_close(result, states[:, -1], atol=1e-6, rtol=0)
         kept = list(range(states.shape[1] - 1, -1, -2))[::-1]  # 23, 21 … 1, in order of time
-        x = states[:, kept].repeat_interleave(2, -1).repeat_interleave(2, -2)
+        x = states[:, kept]
+        x = x if levels else x.repeat_interleave(2, -1).repeat_interleave(2, -2)  # with levels the next stage doubles
 
 
 def test_the_last_hour_of_the_day_reaches_every_scale():
@@ -188,113 +276,3 @@ def test_the_last_hour_of_the_day_reaches_every_scale():
 def test_descending_halves_the_cells():
     found = DescendingCNN(3, [6, 5, 5, 5])(torch.randn(2, 3, 16, 16))
     assert [tuple(x.shape) for x in found] == [(2, 6, 2, 2), (2, 5, 4, 4), (2, 5, 8, 8), (2, 5, 16, 16)]
-
-
-# DACNO₂
-
-
-def groups(channels: dict[str, int], *, batch=2, cells=16, scales=4, shared=True) -> dict[str, torch.Tensor]:
-    """Random inputs; maps come once for all samples where `shared`."""
-    shapes = {
-        "calendar": (batch, channels.get("calendar", 0)),
-        "weather": (batch, 24, channels.get("weather", 0), *[cells >> (scales - 1)] * 2),
-        **{g: (1 if shared else batch, channels.get(g, 0), cells, cells) for g in ("emissions", "geography")},
-    }
-    return {g: torch.randn(shapes[g]) for g in channels}
-
-
-def network(channels: dict[str, int], **changes) -> DACNO2:
-    return DACNO2(channels, **({"levels": 1, "scales": 4, "widths": TINY, "dropout": 0.0} | changes))
-
-
-PRESENT = [
-    ("calendar", "weather", "emissions", "geography"),
-    ("weather", "emissions", "geography"),
-    ("calendar", "weather", "geography"),
-    ("calendar", "weather", "emissions"),
-    ("calendar", "emissions", "geography"),
-    ("calendar", "emissions"),
-    ("weather",),
-]
-
-
-@pytest.mark.parametrize("levels", [1, 8])
-@pytest.mark.parametrize("present", PRESENT, ids="-".join)
-def test_any_group_may_be_absent(present, levels):
-    channels = {g: CHANNELS[g] for g in present}
-    field = network(channels, levels=levels)(groups(channels))
-    assert field.shape == (2, levels, 16, 16)
-    assert torch.isfinite(field).all()
-    assert (field > 0).all()
-
-
-@pytest.mark.parametrize("scales", [1, 2, 3, 4])
-def test_as_many_scales_as_lie_between_the_weather_and_the_grid(scales):
-    field = network(CHANNELS, scales=scales)(groups(CHANNELS, scales=scales))
-    assert field.shape == (2, 1, 16, 16)
-
-
-@pytest.mark.parametrize(("group", "lowest"), [("emissions", 1), ("geography", 1), ("weather", 5)])
-def test_features_stand_at_their_levels_and_zeros_elsewhere(group, lowest):
-    channels = {group: CHANNELS[group]}
-    for scale in network(channels, levels=8).encode(groups(channels)):
-        assert scale.shape[2] == 8
-        assert (scale[:, :, lowest:] == 0).all()
-        assert (scale[:, :, :lowest] == scale[:, :, :1]).all()
-        assert (scale[:, :, 0] != 0).any()
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("start", [0.3, 1.7, 4.0])
-def test_the_untrained_network_gives_about_the_start(preset, start):
-    field = network(CHANNELS, widths=PRESETS[preset], start=start)(groups(CHANNELS, batch=4, cells=32))
-    assert field.mean().item() == pytest.approx(start, abs=0.35)
-
-
-@pytest.mark.parametrize("levels", [1, 8])
-def test_gradients_reach_every_weight(levels):
-    net = network(CHANNELS, levels=levels)
-    net(groups(CHANNELS)).square().mean().backward()
-    for name, weight in net.named_parameters():
-        assert weight.grad is not None, name
-        assert torch.isfinite(weight.grad).all(), name
-        assert (weight.grad != 0).any(), name
-
-
-def test_a_map_that_all_days_share_is_the_map_repeated():
-    net = network(CHANNELS, levels=2)
-    inputs = groups(CHANNELS, batch=3)
-    net(inputs)  # running statistics
-    repeated = {g: v.expand(3, *v.shape[1:]) if g in ("emissions", "geography") else v for g, v in inputs.items()}
-    with torch.no_grad():
-        torch.testing.assert_close(net.eval()(inputs), net(repeated), atol=1e-5, rtol=1e-5)
-
-
-def test_a_sample_is_the_same_whatever_its_batch():
-    net = network(CHANNELS)
-    inputs = groups(CHANNELS, batch=3)
-    net(inputs)
-    alone = {g: v if len(v) == 1 else v[1:2] for g, v in inputs.items()}
-    with torch.no_grad():
-        torch.testing.assert_close(net.eval()(inputs)[1:2], net(alone), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_presets_run(preset):
-    with torch.no_grad():
-        assert network(CHANNELS, widths=PRESETS[preset]).eval()(groups(CHANNELS, cells=32)).shape == (2, 1, 32, 32)
-
-
-@pytest.mark.slow
-def test_the_base_preset_fills_a_tile_of_the_paper():
-    net = DACNO2(
-        {"calendar": 3, "weather": 14, "emissions": 13, "geography": 6},
-        levels=8,
-        scales=4,
-        widths=PRESETS["base"],
-        dropout=0.1,
-    ).eval()
-    with torch.no_grad():
-        field = net(groups({"calendar": 3, "weather": 14, "emissions": 13, "geography": 6}, batch=1, cells=256))
-    assert field.shape == (1, 8, 256, 256)
-    assert torch.isfinite(field).all()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airloom.errors import StudyError
 from airloom.grid import Grid
 from airloom.screening import screen
 from airloom.sources.base import METADATA, OBSERVATIONS, StationRecords
@@ -213,3 +214,27 @@ def test_cell_is_withheld_with_any_of_its_stations():
     withheld = split(stations, withheld=["b"], fraction=0.25, seed=0)
     assert withheld.to_series().to_dict() == {"a+b": True, "c": False}
     assert [e.why for e in stations.ledger.of("station", "changed")][-1].endswith("a shares the cell of one named")
+
+
+def test_background_that_the_reanalysis_does_not_know_is_withheld():
+    # a+b is known by b, c is not; a quarter of the four industrial cells is one; "z" was never here
+    metadata = [station("a"), station("b"), station("c", 1, 1)]
+    metadata += [station(f"i{i}", 6, i, kind="industrial") for i in range(4)]
+    hours = [hour(m["station"], 1, h, 10 + h) for m in metadata for h in (0, 1)]
+    stations = screen(records(metadata, hours), GRID, LENIENT, DAYS)
+    for seed in range(3):
+        found = split(stations, assimilated=["b", "i0", "z"], fraction=0.25, seed=seed).to_series()
+        assert found[["a+b", "c"]].tolist() == [False, True]
+        assert found[["i0", "i1", "i2", "i3"]].sum() == 1
+
+
+def test_one_industrial_station_is_kept_to_train_on():
+    stations = network([("background", "urban")] * 2 + [("industrial", "urban")])
+    assert split(stations, assimilated=["s00"], fraction=0.9, seed=0).values.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(("known", "which"), [(["z"], "none"), (["s00", "s01", "s02"], "all")])
+def test_a_list_of_another_region_or_of_every_station_is_refused(known, which):
+    stations = network([("background", "urban")] * 3)
+    with pytest.raises(StudyError, match=f"its {len(known)} stations name {which} of the study's 3 background stations"):
+        split(stations, assimilated=known, fraction=0.25, seed=0)

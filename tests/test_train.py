@@ -36,7 +36,8 @@ def among(total, chosen) -> np.ndarray:
     return np.isin(np.arange(total), chosen)
 
 
-FEW = Sets(*(np.outer(among(TIMES, days), among(STATIONS, TRAINING)) for days in (range(8), range(8, 12))))
+DAYS = among(TIMES, range(8)), among(TIMES, range(8, 12))
+FEW = Sets(*(np.outer(days, among(STATIONS, TRAINING)) for days in DAYS), *DAYS)
 
 
 def quiet(what, done, total):
@@ -50,12 +51,12 @@ class Recorder:
         clean = memory_cube()  # statistics of the whole values, whatever a test did to the cube
         self.normaliser = Normaliser.of(clean, [2020], np.arange(6) != WITHHELD)
         self.inner = Reader(cube or clean, self.normaliser, FACTOR)
-        self.cube, self.factor = self.inner.cube, FACTOR
+        self.cube, self.factor, self.chemistry_factor = self.inner.cube, FACTOR, 1
         self.asked = []
 
-    def read(self, days, tile, seen=None):
+    def read(self, days, tile, seen=None, *, chemistry=False):
         self.asked.append((days.tolist(), tile, seen))
-        return self.inner.read(days, tile, seen)
+        return self.inner.read(days, tile, seen, chemistry=chemistry)
 
 
 def phase(**changes) -> Phase:
@@ -64,7 +65,7 @@ def phase(**changes) -> Phase:
 
 def dacno2(dropout=0.2) -> DACNO2:
     torch.manual_seed(0)
-    widths = Widths(encoder=(5, 5), decoder=(4, 4), embedding=2)
+    widths = Widths(encoder=(5, 5), upper=(3, 3), decoder=(4, 4), embedding=2)
     return DACNO2(CHANNELS, levels=1, scales=2, widths=widths, dropout=dropout, start=3.0)
 
 

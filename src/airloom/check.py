@@ -1,5 +1,6 @@
 """Look at a study before anything runs: files, dates, stations, and what it will cost."""
 
+import math
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -7,19 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import xarray as xr
 
-from airloom.cube.build import input_files, read_stations
+from airloom.cube.build import BLOCK_BYTES, input_files, read_assimilated, read_stations
+from airloom.cube.decode import Asked, products
+from airloom.cube.layers import group_channels
+from airloom.cube.store import IN_MEMORY
 from airloom.cube.weather import HOURS
 from airloom.errors import DataError
 from airloom.grid import tiles
 from airloom.ledger import Ledger
 from airloom.methods.registry import method
-from airloom.sources.members import members
+from airloom.sources.cams import FILE
+from airloom.sources.members import Member, members
 from airloom.sources.registry import GRIDDED
 from airloom.stations import Stations, split
 from airloom.study import Study
 
 CHECK_STEPS = 3  # timed training steps
+JOINING = 9  # times the memory of a block of days that joining them takes
 
 
 @dataclass
@@ -30,24 +37,27 @@ class Findings:
     seconds: dict[str, float] = field(default_factory=dict)
     disk: float = 0.0  # bytes
     memory: float = 0.0  # bytes
+    standing: float = 0.0  # bytes of the cube that are in memory while a network learns
 
 
 def check(study: Study, data: Path, folder: Path, *, workers: int = 2) -> Findings:
     """Files, dates, stations and split of a study, and an estimate of time, disk and memory; nothing is written.
 
-    One weather file is decoded and a few training steps are run on made-up numbers, so the estimate is this machine's.
+    One file of each gridded product is decoded and a few training steps are run on made-up numbers, so the estimate is this
+    machine's.
 
     Raises:
         StudyError, DataError: what would stop the study later.
     """
     found = Findings()
-    for part, paths in input_files(study, data).items():
+    files = input_files(study, data)
+    for part, paths in files.items():
         size = sum(p.stat().st_size for p in paths)
         found.lines.append(f"{part}: {len(paths)} files, {size / 1e6:.1f} MB, {paths[0].name} … {paths[-1].name}")
     stations = read_stations(study, data)
-    _stations(study, stations, found)
-    if study.weather:
-        _weather(study, input_files(study, data)["weather"], workers, found)
+    _stations(study, stations, read_assimilated(study, data), found)
+    for asked in products(study):
+        _product(asked, files[asked.group], workers, found)
     _training(study, stations, found)
     free = shutil.disk_usage(_existing(folder)).free
     found.lines.append(
@@ -60,10 +70,11 @@ def check(study: Study, data: Path, folder: Path, *, workers: int = 2) -> Findin
     return found
 
 
-def _stations(study: Study, stations: Stations, found: Findings) -> None:
+def _stations(study: Study, stations: Stations, assimilated: list[str] | None, found: Findings) -> None:
     """Stations in use, withheld and left out."""
     part = study.stations.split
-    withheld = split(stations, withheld=part.withheld, fraction=part.fraction, seed=part.seed).to_numpy()
+    drawn = split(stations, withheld=part.withheld, assimilated=assimilated, fraction=part.fraction, seed=part.seed)
+    withheld = drawn.to_numpy()
     table = stations.table
     there = np.isfinite(stations.daily.to_numpy())
     years = stations.daily.time.dt.year.to_numpy()
@@ -88,47 +99,63 @@ def _grouped(ledger: Ledger) -> list[str]:
     return [f"  out: {len(c)} {kind} entries ({sum(c):,} values): {why}" for (kind, why), c in reasons.items()][:20]
 
 
-def _weather(study: Study, paths: list[Path], workers: int, found: Findings) -> None:
-    """The dates of the weather, and what decoding it costs, from one file."""
-    assert study.weather
-    source = GRIDDED[study.weather.source]()
+def _product(asked: Asked, paths: list[Path], workers: int, found: Findings) -> None:
+    """The dates and levels of a gridded product, and what decoding it costs, from one file."""
+    source = GRIDDED[asked.source]()
     files = members(paths)
     started = time.perf_counter()
-    part = next((p for p in (source.read(m, study.weather.variables) for m in files) if p.data_vars), None)
+    part = next((p for p in map(asked.read, files) if p.data_vars), None)
     if part is None:
-        raise DataError(f"weather: none of {len(files)} files, {files[0].label} the first, holds one of the variables.")
+        raise DataError(
+            f"{asked.group}: none of {len(files)} files, {files[0].label} the first, holds one of the variables."
+        )
     one = time.perf_counter() - started
-    spans = [source.span(m) for m in files]
-    known = [s for s in spans if s is not None]
-    if known:
-        found.lines.append(f"weather: {min(s[0] for s in known)} … {max(s[1] for s in known)}, {len(files)} files")
-    coarse = study.target_grid.coarsen(study.weather_factor)
-    days = (study.period.end - study.period.start).days + 1
-    size = days * HOURS * len(study.weather.variables) * coarse.shape[0] * coarse.shape[1] * 4
-    found.seconds["prepare"] = one * len(files) / max(1, workers) * 1.1
-    found.disk += 2.5 * size  # parts and store
-    found.memory += 3 * part.nbytes * max(1, workers) + size
+    days = np.arange(np.datetime64(asked.start), np.datetime64(asked.end) + 1)
+    spans = [s for s in map(source.span, files) if s is not None]
+    if spans:
+        first, last = min(s[0] for s in spans), max(s[1] for s in spans)
+        found.lines.append(f"{asked.group}: {first} … {last}, {len(files)} files")
+        told = np.any([(days >= a.astype(days.dtype)) & (days <= b.astype(days.dtype)) for a, b in spans], 0)
+        if not told.all():
+            found.lines.append(f"  {(~told).sum()} of {len(days)} days are in no file, {days[~told][0]} the first")
+    _levels(asked, files, part, found)
+    hourly = len(days) * HOURS * math.prod(asked.shape) * 4
+    stored = hourly / HOURS if asked.group == "chemistry" else hourly
+    found.seconds["prepare"] = found.seconds.get("prepare", 0) + one * len(files) / max(1, workers) * 1.1
+    found.disk += 1.1 * hourly + 1.4 * stored  # parts and store
+    found.memory = max(found.memory, 3 * part.nbytes * max(1, workers) + JOINING * min(hourly, BLOCK_BYTES))
+    found.standing += stored if stored < IN_MEMORY else 0
+
+
+def _levels(asked: Asked, files: list[Member], part: xr.Dataset, found: Findings) -> None:
+    """Levels that the study asks for and that the files do not have: by their names, or else by the one that was read."""
+    named = [FILE.search(m.label) for m in files]
+    if asked.group == "chemistry" and all(named):
+        there, where = {float(n["height"]) for n in named if n}, "no file is"
+    else:
+        dim = "height" if "height" in part.dims else "level"
+        there, where = set(part[dim].values.tolist()) if dim in part.dims else set(), f"{part.attrs['file']} is not"
+    if absent := [f"{v:g}" for v in asked.vertical if v not in there]:
+        found.lines.append(f"  {asked.group}: {where} at {', '.join(absent)} {'m' if asked.group == 'chemistry' else 'hPa'}")
 
 
 def _training(study: Study, stations: Stations, found: Findings) -> None:
     """What training and prediction cost, from a few steps on made-up numbers."""
-    windows = tiles(study.target_grid.shape, study.tiles.size, study.tiles.stride, study.weather_factor)
-    channels = {
-        "calendar": 2 * (study.calendar + study.season),
-        "weather": len(study.weather.variables) if study.weather else 0,
-        "emissions": len(study.emissions),
-        "geography": len(study.geography),
-    }
-    network = method(study.method.name).network(study, {g: n for g, n in channels.items() if n}, 1.0)
+    multiple = math.lcm(study.weather_factor, study.chemistry_factor)
+    windows = len(tiles(study.target_grid.shape, study.tiles.size, study.tiles.stride, multiple))
+    channels = {g: n for g, n in group_channels(study).items() if n}
+    found.lines.append("inputs: " + ", ".join(f"{n} {g}" for g, n in channels.items()))
+    network = method(study.method.name).network(study, channels, 1.0)
     size, coarse = study.tiles.size, study.tiles.size // study.weather_factor
     batch = study.phases[0].batch
     shapes = {
-        "calendar": (batch, channels["calendar"]),
-        "weather": (batch, HOURS, channels["weather"], coarse, coarse),
-        "emissions": (1, channels["emissions"], size, size),
-        "geography": (1, channels["geography"], size, size),
+        "calendar": (batch, channels.get("calendar", 0)),
+        "weather": (batch, HOURS, channels.get("weather", 0), coarse, coarse),
+        "upper": (batch, HOURS, channels.get("upper", 0), len(study.levels), coarse, coarse),
+        "emissions": (1, channels.get("emissions", 0), size, size),
+        "geography": (1, channels.get("geography", 0), size, size),
     }
-    inputs = {g: torch.randn(shapes[g]) for g, n in channels.items() if n}
+    inputs = {g: torch.randn(shapes[g]) for g in channels}
     times = []
     for _ in range(CHECK_STEPS):
         started = time.perf_counter()
@@ -137,13 +164,14 @@ def _training(study: Study, stations: Stations, found: Findings) -> None:
     sample = min(times) / batch
     years = stations.daily.time.dt.year.to_numpy()
     for phase in study.phases:
-        samples = np.isin(years, phase.years).sum() * len(windows) * phase.epochs * study.members
+        tiles_a_day = min(windows, phase.tiles_a_day or windows)
+        samples = np.isin(years, phase.years).sum() * tiles_a_day * phase.epochs * study.members
         found.seconds[f"train phase {phase.number} (at most)"] = float(samples * sample)
     tested = np.isin(years, study.verification.years).sum()
-    found.seconds["predict"] = float(tested * len(windows) * sample / 3 * len(study.phases) * study.members)
+    found.seconds["predict"] = float(tested * windows * sample / 3 * len(study.phases) * study.members)
     rows, columns = study.target_grid.shape
-    found.disk += float(tested) * rows * columns * 4 * (len(study.phases) + 1)
-    found.memory += 1e9  # libraries, and what a step keeps for its gradients
+    found.disk += float(tested) * len(study.levels) * rows * columns * 4 * (len(study.phases) + 1)
+    found.memory = 1e9 + max(found.memory, found.standing)  # libraries, and what a step keeps for its gradients
 
 
 def _existing(folder: Path) -> Path:

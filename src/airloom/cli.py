@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from airloom.errors import AirloomError, StudyError
 from airloom.progress import Progress as Reporter
@@ -122,13 +122,14 @@ def make(
         Literal["nox", "all"], Parameter(help="nox: NO, NO₂ and O₃; all: SO₂, NH₃ and particles besides.")
     ] = "nox",
     seed: Annotated[int, Parameter(help="Another one is another world.")] = 0,
+    days: Annotated[int | None, Parameter(help="Make only the first so many days of each month; all by default.")] = None,
     cores: Annotated[int, Parameter(help="Cores to use; the files do not depend on it.")] = 2,
 ) -> None:
     """Make a small world whose truth is known, in the files of CAMS, ERA5, EEA and the others. Made month by month."""
     from airloom.twin.make import make as make_twin
     from airloom.twin.world import Plan
 
-    plan = Plan(start, end, lon=lon, lat=lat, size=size, cell=cell, species=species, seed=seed)
+    plan = Plan(start, end, lon=lon, lat=lat, size=size, cell=cell, species=species, seed=seed, days=days)
     with _shown() as show:
         print(make_twin(plan, folder, threads=cores, progress=show))
 
@@ -161,6 +162,19 @@ def screen(
         found = look(files, CAMSEurope().read, variable, folder, show)
     for line in found.lines:
         print(line)
+
+
+@app.command
+def describe(study: StudyFile, *, set_: Set = None) -> None:
+    """Show the study's network: its parts, what they give for one sample, their weights and their arithmetic."""
+    from airloom.methods.describe import describe as look
+
+    table = Table("part", "kind", "gives", *(Column(c, justify="right") for c in ("weights", "GFLOP")), box=None)
+    for row in look(_study(study, set_)):
+        shape = " × ".join(map(str, row.shape)) if row.shape else ""
+        name = f"{'  ' * row.depth}{row.name.rpartition('.')[2]}"
+        table.add_row(escape(name), row.kind, shape, f"{row.parameters:,}", f"{row.operations / 1e9:.3f}")
+    Console().print(table)
 
 
 @app.command(name="keys")

@@ -151,6 +151,12 @@ class Split(Part):
     fraction: float = Field(0.25, gt=0, lt=1, description="Share of each type that is drawn where no ids are given.")
     seed: int = Field(0, description="Seed of the draw.")
 
+    @model_validator(mode="after")
+    def _one_way(self) -> "Split":
+        if self.withheld and self.assimilated:
+            raise ValueError("withheld and assimilated both say who is withheld; leave one of them out")
+        return self
+
 
 class StationsPart(Part):
     """Ground stations of the pollutant."""
@@ -235,9 +241,14 @@ class Loss(Part):
     ssim_cell: float = Field(8000, gt=0, description="Cells on which the two are compared [m]; 8 km in the paper.")
     ssim_window: int = Field(11, ge=3, description="Cells along an edge of SSIM's Gaussian window; odd.")
 
+    @property
+    def chemistry(self) -> bool:
+        """Whether the chemistry model teaches."""
+        return self.chemistry_mse > 0 or self.chemistry_ssim > 0
+
     @model_validator(mode="after")
     def _teaches(self) -> "Loss":
-        if not any((self.station_mse, self.former_ssim, self.chemistry_mse, self.chemistry_ssim)):
+        if not (self.station_mse or self.former_ssim or self.chemistry):
             raise ValueError("all weights are 0, so nothing would be learnt; station_mse: 1 is the default")
         if self.ssim_window % 2 == 0:
             raise ValueError(f"ssim_window {self.ssim_window} is even; a window with a cell in its middle is odd")
@@ -267,6 +278,12 @@ class Phase(Part):
     )
     accumulate: int = Field(1, gt=0, description="Micro-batches a step; batch norm sees one micro-batch.")
     validation: Validation = Field(Validation(), description="What chooses the checkpoint.")
+
+    @model_validator(mode="after")
+    def _by_days(self) -> "Phase":
+        if self.loss.chemistry and self.validation.by != "days":
+            raise ValueError(f"validation.by: {self.validation.by}; where the chemistry model teaches, write days")
+        return self
 
 
 class Verification(Part):

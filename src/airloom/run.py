@@ -10,6 +10,7 @@ run.report()
 """
 
 import copy
+import math
 import platform
 import shutil
 import time
@@ -37,11 +38,13 @@ from airloom.infer.fields import read, write_netcdf
 from airloom.infer.predict import predict_field
 from airloom.learn.batches import GROUPS, Normaliser, Reader
 from airloom.learn.checkpoint import load_weights
+from airloom.learn.familiar import check_familiar
 from airloom.learn.train import PhaseTrainer, Sets
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
 from airloom.methods.base import Ensemble
 from airloom.methods.registry import method
+from airloom.nets.memory import keep_freed_memory
 from airloom.parts import Phase
 from airloom.progress import Progress, quiet
 from airloom.stations import split
@@ -124,6 +127,7 @@ class Run:
 
     def train_member(self, member: int) -> None:
         """Train one member through all phases."""
+        keep_freed_memory()
         network, former = self._network(member), None
         for phase in self.study.phases:
             if phase.start_from == "scratch":
@@ -149,6 +153,7 @@ class Run:
 
         Fields of weights that training has changed since are made anew.
         """
+        self._check_inputs()
         days = np.flatnonzero(self._test_days())
         for phase in self.study.phases:
             network, path = self._ensemble(phase), self._field_path(phase)
@@ -162,7 +167,7 @@ class Run:
                     self._tiles,
                     days,
                     path,
-                    levels=None,
+                    levels=self._levels,
                     attrs=attributes,
                     progress=self.progress,
                 )
@@ -255,7 +260,13 @@ class Run:
     @cached_property
     def _withheld(self) -> np.ndarray:
         part = self.study.stations.split
-        return split(self.cube.stations, withheld=part.withheld, fraction=part.fraction, seed=part.seed).to_numpy()
+        return split(
+            self.cube.stations,
+            withheld=part.withheld,
+            assimilated=self.cube.assimilated,
+            fraction=part.fraction,
+            seed=part.seed,
+        ).to_numpy()
 
     @property
     def _stations(self) -> pl.DataFrame:
@@ -283,12 +294,18 @@ class Run:
 
     @cached_property
     def _reader(self) -> Reader:
-        return Reader(self.cube, self._normaliser, self.study.weather_factor)
+        return Reader(self.cube, self._normaliser, self.study.weather_factor, self.study.chemistry_factor)
 
     @cached_property
     def _tiles(self) -> list[Tile]:
         part = self.study.tiles
-        return tiles(self.study.target_grid.shape, part.size, part.stride, self.study.weather_factor)
+        multiple = math.lcm(self.study.weather_factor, self.study.chemistry_factor)
+        return tiles(self.study.target_grid.shape, part.size, part.stride, multiple)
+
+    @property
+    def _levels(self) -> tuple[float, ...] | None:
+        """Heights of a field that has more than the ground."""
+        return self.study.levels if len(self.study.levels) > 1 else None
 
     def _seed(self, member: int) -> int:
         """The seed of a member; that of the first is the study's."""
@@ -339,6 +356,20 @@ class Run:
                 f"{what}: no day of {list(years)} has all inputs. Fetch the weather of these years, or use others."
             )
         return days
+
+    def _check_inputs(self) -> None:
+        """See that the weather of the verification years is what the network was trained on."""
+        years, upper = self.study.verification.years, self.study.upper
+        for group in ("weather", "upper"):
+            if self.cube.channels(group):
+                check_familiar(
+                    group,
+                    self.cube.channels(group),
+                    self._normaliser.scales[group],
+                    self.cube.scale(group, years),
+                    period=", ".join(map(str, years)),
+                    levels=upper.levels if upper and group == "upper" else (),
+                )
 
     def _test_days(self) -> np.ndarray:
         """Days that are predicted and scored, bool on (time,)."""

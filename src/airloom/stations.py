@@ -45,23 +45,53 @@ class Stations:
     ledger: Ledger
 
 
-def split(stations: Stations, *, withheld: Sequence[str] = (), fraction: float, seed: int) -> xr.DataArray:
+def split(
+    stations: Stations,
+    *,
+    withheld: Sequence[str] = (),
+    assimilated: Sequence[str] | None = None,
+    fraction: float,
+    seed: int,
+) -> xr.DataArray:
     """Which stations are withheld: bool on (station,), in the order of `stations`.
 
     Arguments:
         stations: screened stations; its ledger notes a cell that is withheld for one of its stations.
         withheld: ids; a joined cell is withheld when one of its stations is. Empty: stations are drawn.
+        assimilated: ids of what a reanalysis knows, some of them perhaps unknown here: background cells with none of them are
+            withheld, and only cells of other types are drawn (paper 000, §2.2.3). None: all are drawn.
         fraction: share that is drawn, of each type and area as nearly as whole stations allow.
         seed: seed of the draw; the same stations are drawn whatever their order.
 
     Raises:
-        StudyError: an id is unknown or was screened out, or no station would be left to train on.
+        StudyError: an id of `withheld` is unknown or was screened out; `assimilated` names no station or every background
+            station; or no station would be left to train on.
     """
     ids = stations.table["station"].to_list()
-    chosen = _named(stations, ids, withheld) if withheld else _drawn(stations.table, fraction, seed)
+    if withheld:
+        chosen = _named(stations, ids, withheld)
+    elif assimilated is not None:
+        chosen = _unknown(stations.table, set(assimilated), fraction, seed)
+    else:
+        chosen = _drawn(stations.table, fraction, seed)
     if len(chosen) == len(ids):
         raise StudyError(f"stations.split: all {len(ids)} stations are withheld; at least one must be left to train on.")
     return xr.DataArray([i in chosen for i in ids], {"station": ids}, ("station",), name="withheld")
+
+
+def _unknown(table: pl.DataFrame, assimilated: set[str], fraction: float, seed: int) -> set[str]:
+    """Background cells that the reanalysis does not know, and a random share of the others."""
+    background = pl.col("type") == "background"
+    cells = table.filter(background)["station"].to_list()
+    known = [cell for cell in cells if not assimilated.isdisjoint((cell, *cell.split("+")))]
+    if len(known) in (0, len(cells)):
+        which = "none" if not known else "all"
+        raise StudyError(
+            f"stations.split.assimilated: its {len(assimilated)} stations name {which} of the study's {len(cells)} background "
+            "stations; some must be known and some not. Name the list of this region, or leave it out and draw."
+        )
+    others = table.filter(~background)
+    return set(cells) - set(known) | (_drawn(others, fraction, seed) if len(others) > 1 else set())
 
 
 def _named(stations: Stations, ids: Sequence[str], withheld: Sequence[str]) -> set[str]:

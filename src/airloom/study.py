@@ -140,20 +140,21 @@ class Study(Part):
             raise ValueError(f"phases: their numbers are {numbers}; they must ascend, each once")
         for i, phase in enumerate(self.phases):
             where = f"phases.{i}.loss"
-            if (phase.loss.chemistry_mse or phase.loss.chemistry_ssim) and not self.chemistry:
+            if phase.loss.chemistry and not self.chemistry:
                 raise ValueError(
                     f"{where}: chemistry_mse and chemistry_ssim need the study's part `chemistry`, which is absent"
                 )
-            if not phase.loss.former_ssim:
-                continue
-            if phase.start_from == "scratch":
+            if phase.loss.former_ssim and phase.start_from == "scratch":
                 raise ValueError(f"{where}.former_ssim: a phase from scratch has no former model to stay near")
-            cells = self.tiles.size // max(1, round(phase.loss.ssim_cell / self.grid.cell))
-            if phase.loss.ssim_window > cells:
-                raise ValueError(
-                    f"{where}.ssim_window: {phase.loss.ssim_window} cells of {phase.loss.ssim_cell:g} m exceed a tile, "
-                    f"which has {cells}; use a smaller window, a smaller ssim_cell or larger tiles"
-                )
+            compared = [phase.loss.ssim_cell] if phase.loss.former_ssim else []
+            compared += [self.chemistry.cell] if phase.loss.chemistry_ssim and self.chemistry else []
+            for cell in compared:
+                cells = self.tiles.size // max(1, round(cell / self.grid.cell))
+                if phase.loss.ssim_window > cells:
+                    raise ValueError(
+                        f"{where}.ssim_window: {phase.loss.ssim_window} cells of {cell:g} m exceed a tile, "
+                        f"which has {cells}; use a smaller window, smaller cells or larger tiles"
+                    )
 
     def prepared(self) -> dict[str, Any]:
         """What the cube depends on; two studies that agree here share a cube, whatever their split, network or phases."""
@@ -161,7 +162,9 @@ class Study(Part):
             mode="json",
             exclude={"name", "title", "tiles", "method", "phases", "verification", "members", "seed"},
         )
-        del content["stations"]["split"]
+        split = content["stations"].pop("split")
+        if split["assimilated"]:  # what this file says is kept in the cube
+            content["stations"]["assimilated"] = split["assimilated"]
         return content
 
     @property
@@ -169,7 +172,10 @@ class Study(Part):
         """Patterns of all files that the study reads, below the data folder."""
         parts = [p for p in (self.weather, self.upper, self.chemistry) if p]
         many = (*parts, *self.daily, *self.emissions, *self.geography)
-        return [*self.stations.observations, self.stations.metadata, *(f for part in many for f in part.files)]
+        stations = [*self.stations.observations, self.stations.metadata]
+        if self.stations.split.assimilated:
+            stations.append(self.stations.split.assimilated)
+        return [*stations, *(f for part in many for f in part.files)]
 
 
 def load(path: str | Path) -> Study:

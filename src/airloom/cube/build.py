@@ -2,6 +2,7 @@
 
 import glob
 import json
+import math
 import platform
 import shutil
 import warnings
@@ -13,32 +14,36 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.codecs import BloscCodec
 
 import airloom
+from airloom.cube.chemistry import daily_means
+from airloom.cube.decode import Asked, Decode, decode, products, read_parts
+from airloom.cube.layers import daily, group_channels, maps
 from airloom.cube.normalise import Sums
-from airloom.cube.store import CALENDAR, CHUNK_DAYS, Cube
-from airloom.cube.weather import HOURS, Decode, days_of_year, decode, read_parts
+from airloom.cube.store import CALENDAR, Cube
+from airloom.cube.weather import HOURS, whole_days
 from airloom.errors import DataError
 from airloom.files import full_disk_named, sha256
 from airloom.ledger import Ledger
-from airloom.parts import LayerPart
 from airloom.progress import Progress, quiet
 from airloom.screening import screen
-from airloom.sources.calendar import calendar, season
 from airloom.sources.eea import EEA
-from airloom.sources.members import matching
-from airloom.sources.places import Places
-from airloom.sources.raster import Raster
+from airloom.sources.members import Member, matching
 from airloom.sources.registry import STATIONS
 from airloom.sources.station_table import StationTable
+from airloom.sources.tables import identifiers, read_table, require_columns
 from airloom.stations import Stations
 from airloom.study import Study
+
+BLOCK_BYTES = 2**28  # of hourly fields that are joined at once; joining takes about nine times as much
+CHUNK_BYTES, CHUNK_DAYS, CHUNK_CELLS = 2**20, 32, 64  # a chunk is a day, or as many of them as make about a MB
 
 
 def build(study: Study, data: Path, path: Path, *, workers: int = 2, progress: Progress = quiet) -> Cube:
     """The study's cube at `path`, built from the files under `data`, or as it stands there if it is complete.
 
-    An interrupted build goes on: decoded files and finished years are kept beside the store.
+    An interrupted build goes on: decoded files and finished blocks of days are kept beside the store.
 
     Raises:
         DataError: a file is missing or broken, or the disk is full; or the files changed since the cube was built.
@@ -51,8 +56,8 @@ def build(study: Study, data: Path, path: Path, *, workers: int = 2, progress: P
     aside = path.with_name(f".{path.name}.building")
     with full_disk_named(path):
         group = _begin(study, data, aside)
-        if study.weather:
-            _weather(study, data, group, aside, workers, progress)
+        for asked in products(study):
+            _join(asked, data, group, aside, workers, progress)
         shutil.rmtree(aside / "parts", ignore_errors=True)
         group.attrs["complete"] = True
         with warnings.catch_warnings():
@@ -82,13 +87,15 @@ def input_files(study: Study, data: Path) -> dict[str, list[Path]]:
     Raises:
         DataError: a pattern matches nothing.
     """
-    found = {}
-    if study.weather:
-        found["weather"] = matching(data, study.weather.files, "weather.files")
-    found["stations"] = matching(data, [*study.stations.observations, study.stations.metadata], "stations")
-    for part in (*study.emissions, *study.geography):
-        if part.source == "raster":
-            found[part.name] = matching(data, part.files, f"layer {part.name}")
+    found = {asked.group: matching(data, asked.files, f"{asked.group}.files") for asked in products(study)}
+    for day in study.daily:
+        found[f"daily {day.source}"] = matching(data, day.files, f"daily {day.source}")
+    part = study.stations
+    listed = [part.split.assimilated] if part.split.assimilated else []
+    found["stations"] = matching(data, [*part.observations, part.metadata, *listed], "stations")
+    for layer in (*study.emissions, *study.geography):
+        if layer.files:
+            found[layer.name] = matching(data, layer.files, f"layer {layer.name}")
     return found
 
 
@@ -117,8 +124,23 @@ def read_stations(study: Study, data: Path) -> Stations:
     return screen(records, study.target_grid, part.rules(), (study.period.start, study.period.end))
 
 
+def read_assimilated(study: Study, data: Path) -> list[str] | None:
+    """Ids of the stations that the reanalysis knows; None where the study does not split by them.
+
+    Raises:
+        DataError: the file is absent or broken, or has no column `station`.
+    """
+    name = study.stations.split.assimilated
+    if name is None:
+        return None
+    (path,) = matching(data, [name], "stations.split.assimilated")
+    table = read_table(Member(path))
+    require_columns(table, ["station"], path.name, "It holds one id a row.")
+    return sorted(set(identifiers(table["station"], path.name)))
+
+
 def _begin(study: Study, data: Path, aside: Path) -> zarr.Group:
-    """The store with all but the weather in it; an earlier one of the same study and files is taken up again."""
+    """The store with all but the gridded fields in it; an earlier one of the same study and files is taken up again."""
     files = input_files(study, data)
     made_of = {
         "study": study.prepared(),
@@ -133,95 +155,110 @@ def _begin(study: Study, data: Path, aside: Path) -> zarr.Group:
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     stations = read_stations(study, data)
     group = zarr.open_group(aside, mode="a")
-    days = np.arange(np.datetime64(study.period.start), np.datetime64(study.period.end) + 1)
     group.attrs.update(
-        made_of=made_of, versions=_versions(), years={}, ledger={"stations": [asdict(e) for e in stations.ledger.entries]}
+        made_of=made_of,
+        versions=_versions(),
+        sums={asked.group: {} for asked in products(study)},
+        ledger={"stations": [asdict(e) for e in stations.ledger.entries]},
+        stations=stations.table.to_dicts(),
+        assimilated=read_assimilated(study, data),
     )
+    days = np.arange(np.datetime64(study.period.start), np.datetime64(study.period.end) + 1)
     _put(group, "time", days.astype("datetime64[D]").astype(np.int64), ("time",), units="days since 1970-01-01")
-    inputs = [calendar(days)] * study.calendar + [season(days)] * study.season
-    if inputs:
-        values = xr.concat(inputs, "channel")
-        _put(
-            group,
-            CALENDAR,
-            values.transpose("time", "channel").to_numpy(),
-            ("time", "channel"),
-            names=values.channel.values.tolist(),
-        )
+    if group_channels(study)[CALENDAR]:
+        found = daily(study, days, data)
+        _put(group, CALENDAR, found.values, ("time", "channel"), names=found.names, plain=found.plain)
     for kind, parts in (("emissions", study.emissions), ("geography", study.geography)):
         if parts:
-            names, maps = _maps(parts, study, data)
-            _put(group, kind, maps, ("channel", "y", "x"), names=names)
+            found = maps(parts, study, data)
+            _put(group, kind, found.values, ("channel", "y", "x"), names=found.names, plain=found.plain)
     _put(group, "observed", stations.daily.to_numpy(), ("time", "station"), units="ug m-3")
-    group.attrs["stations"] = stations.table.to_dicts()
-    if study.weather:
-        coarse = study.target_grid.coarsen(study.weather_factor)
-        channels = len(study.weather.variables)
-        group.create_array(
-            "weather",
-            shape=(len(days), HOURS, channels, *coarse.shape),
-            chunks=(CHUNK_DAYS, HOURS, channels, *(min(64, n) for n in coarse.shape)),
-            dtype="float32",
-            fill_value=float("nan"),
-            dimension_names=("time", "hour", "channel", "y", "x"),
-            attributes={"names": list(study.weather.variables)},
-        )
+    for asked in products(study):
+        _empty(group, asked, len(days))
     group.attrs["begun"] = True
     return group
 
 
-def _maps(parts: tuple[LayerPart, ...], study: Study, data: Path) -> tuple[list[str], np.ndarray]:
-    """Static maps on (channel, y, x), and their names."""
-    maps = []
-    for part in parts:
-        if part.source == "places":
-            source: Places | Raster = Places()
-        else:
-            source = Raster(matching(data, part.files, f"layer {part.name}"), name=part.name, how=part.how, units=part.units)
-        (layer,) = source.layers(study.target_grid).data_vars.values()
-        values = layer.to_numpy()
-        if not np.isfinite(values).all():
-            raise DataError(
-                f"layer {part.name}: {np.isnan(values).mean():.0%} of the window's cells have no value. "
-                "Add the files that cover them, or move the window."
-            )
-        maps.append(np.log1p(values) if part.log else values)
-    return [part.name for part in parts], np.stack(maps).astype(np.float32)
+def _empty(group: zarr.Group, asked: Asked, days: int) -> None:
+    """An array of a product with nothing in it yet, and beside it which days are there.
+
+    All of a day over CHUNK_CELLS² cells or less is one chunk, for batches are of days here and there.
+    """
+    levels = ("level",) * bool(asked.vertical)
+    over = asked.shape[1:] if asked.group == "chemistry" else (HOURS, *asked.shape)
+    dims = ("time", *levels, "y", "x") if asked.group == "chemistry" else ("time", "hour", "channel", *levels, "y", "x")
+    cells = [math.ceil(n / math.ceil(n / CHUNK_CELLS)) for n in asked.grid.shape]
+    day = (*over[:-2], *cells)
+    chunk = min(max(CHUNK_BYTES // (4 * math.prod(day)), 1), CHUNK_DAYS)
+    group.create_array(
+        asked.group,
+        shape=(days, *over),
+        chunks=(chunk, *day),
+        dtype="float32",
+        fill_value=float("nan"),
+        compressors=BloscCodec(
+            cname="lz4", clevel=3, shuffle="shuffle"
+        ),  # smaller than zarr's zstd, and read 1.5 times as fast
+        dimension_names=dims,
+        attributes={"names": list(asked.variables), "levels": list(asked.vertical)},
+    )
+    group.create_array(f"{asked.group}_days", shape=(days,), dtype="bool", dimension_names=("time",))
 
 
-def _weather(study: Study, data: Path, group: zarr.Group, aside: Path, workers: int, tell: Progress) -> None:
-    """Decode all files, then write the weather year by year with its sums."""
-    assert study.weather
-    grid = study.target_grid.coarsen(study.weather_factor)
-    plan = Decode.plan(study.weather, grid, matching(data, study.weather.files, "weather.files"), aside / "parts")
+def _join(asked: Asked, data: Path, group: zarr.Group, aside: Path, workers: int, tell: Progress) -> None:
+    """Decode all files of a product, then write it block by block with its sums."""
+    plan = Decode.plan(asked, matching(data, asked.files, f"{asked.group}.files"), aside / "parts")
     for done in decode(plan, workers):
-        tell("decode weather files", done, len(plan))
-    parts = read_parts(plan)
-    if not any(part.data_vars for part in parts):
-        asked = ", ".join(study.weather.variables)
-        raise DataError(f"weather.files: none of {len(plan)} files, {plan[0].member.label} the first, holds any of {asked}.")
+        tell(f"decode {asked.group} files", done, len(plan))
+    parts = read_parts(plan, asked)
     days = group["time"][:].astype("datetime64[D]")
-    years = np.unique(days.astype("datetime64[Y]"))
-    outside = max((int(p.attrs["outside"]) for p in parts), default=0)
-    for done, year in enumerate(years):
-        tell("join weather years", done, len(years))
-        if str(year) in group.attrs["years"]:
-            continue
-        at = np.flatnonzero(days.astype("datetime64[Y]") == year)
+    blocks = _blocks(days, asked)
+    for done, block in enumerate(blocks):
+        tell(f"join {asked.group}", done, len(blocks))
+        if str(days[block.start]) not in group.attrs["sums"][asked.group]:
+            _write_block(parts, asked, days, block, group)
+    tell(f"join {asked.group}", len(blocks), len(blocks))
+    _note_outside(parts, asked, group)
+
+
+def _write_block(parts: list[xr.Dataset], asked: Asked, days: np.ndarray, block: slice, group: zarr.Group) -> None:
+    """Some days of a product: values, which days are there, ledger and sums."""
+    ledger = Ledger()
+    if asked.group == "chemistry":
+        values = daily_means(parts, asked, days[block], ledger)
+        sums = Sums.of(np.moveaxis(values, 1, 0))
+    else:
+        values = whole_days(parts, asked, days[block], ledger)
+        leading = (2, 3) if asked.vertical else (2,)  # channel, level
+        sums = Sums.of(np.moveaxis(values, leading, range(len(leading))), leading=len(leading))
+    group[asked.group][block] = values
+    group[f"{asked.group}_days"][block] = np.isfinite(values.reshape(len(values), -1)[:, 0])  # a day is there whole or not
+    first = str(days[block.start])
+    group.attrs["ledger"] = {**group.attrs["ledger"], f"{asked.group} {first}": [asdict(e) for e in ledger.entries]}
+    done = {**group.attrs["sums"][asked.group], first: sums.to_json()}
+    group.attrs["sums"] = {**group.attrs["sums"], asked.group: done}  # last: this marks the block as done
+
+
+def _note_outside(parts: list[xr.Dataset], asked: Asked, group: zarr.Group) -> None:
+    """Tell the ledger how many cells lie beyond a product's data."""
+    outside = max(int(p.attrs["outside"]) for p in parts)
+    if outside:
         ledger = Ledger()
-        values = days_of_year(parts, study.weather, grid, days[at], ledger)
-        group["weather"][at[0] : at[-1] + 1] = values
-        sums = Sums.of(np.moveaxis(values, 2, 0)).to_json()
-        if outside:
-            ledger.kept(
-                "value",
-                f"weather {year}",
-                f"{outside} of {grid.shape[0] * grid.shape[1]} weather cells lie beyond the data and take its edge",
-                outside,
-            )
-        group.attrs["ledger"] = {**group.attrs["ledger"], str(year): [asdict(e) for e in ledger.entries]}
-        group.attrs["years"] = {**group.attrs["years"], str(year): sums}  # last: this marks the year as done
-    tell("join weather years", len(years), len(years))
+        why = f"{outside} of {math.prod(asked.grid.shape)} cells lie beyond the data and take its edge"
+        ledger.kept("value", asked.group, why, outside)
+        group.attrs["ledger"] = {**group.attrs["ledger"], asked.group: [asdict(e) for e in ledger.entries]}
+
+
+def _blocks(days: np.ndarray, asked: Asked) -> list[slice]:
+    """Years, or equal parts of them where a year of hourly fields would exceed BLOCK_BYTES."""
+    most = max(BLOCK_BYTES // (4 * HOURS * math.prod(asked.shape)), 1)  # days
+    years = days.astype("datetime64[Y]")
+    blocks = []
+    for year in np.unique(years):
+        at = np.flatnonzero(years == year)
+        for piece in np.array_split(at, math.ceil(len(at) / most)):
+            blocks.append(slice(int(piece[0]), int(piece[-1]) + 1))
+    return blocks
 
 
 def _put(group: zarr.Group, name: str, values: np.ndarray, dims: tuple[str, ...], **attributes: Any) -> None:

@@ -5,22 +5,27 @@ from typing import Any
 
 import numpy as np
 
+LEAST_DEVIATION = 1e-6  # of the mean: what varies less cannot be told from the rounding of the sums
+
 
 @dataclass(frozen=True)
 class Sums:
-    """Count, Σx and Σx² of each channel; `a + b` are those of both sets together."""
+    """Count, Σx and Σx² of each channel, or of each channel and level; `a + b` are those of both sets together."""
 
     n: np.ndarray
     x: np.ndarray
     xx: np.ndarray
 
     @classmethod
-    def of(cls, values: np.ndarray) -> "Sums":
-        """Sums over all but the channel axis, which comes first; NaN is left out."""
-        flat = values.reshape(len(values), -1).astype(np.float64)
-        there = np.isfinite(flat)
-        flat = np.where(there, flat, 0)
-        return cls(there.sum(1).astype(float), flat.sum(1), (flat * flat).sum(1))
+    def of(cls, values: np.ndarray, leading: int = 1) -> "Sums":
+        """Sums over all but the first `leading` axes, which are the channel and perhaps the level; NaN is left out."""
+        sums = np.zeros((3, *values.shape[:leading]))
+        for at in np.ndindex(values.shape[:leading]):  # one by one: float64 copies of all would not fit
+            one = values[at].astype(np.float64, order="C").ravel()
+            there = np.isfinite(one)
+            one = np.where(there, one, 0)
+            sums[:, *at] = there.sum(), one.sum(), (one * one).sum()
+        return cls(*sums)
 
     def __add__(self, other: "Sums") -> "Sums":
         return Sums(self.n + other.n, self.x + other.x, self.xx + other.xx)
@@ -29,9 +34,9 @@ class Sums:
         """Mean and standard deviation of each channel."""
         mean = self.x / self.n
         deviation = np.sqrt(np.maximum(self.xx / self.n - mean**2, 0))
-        return Scale(mean, np.where(deviation > 1e-9 * np.abs(mean), deviation, 1.0))
+        return Scale(mean, np.where(deviation > LEAST_DEVIATION * np.abs(mean), deviation, 1.0))
 
-    def to_json(self) -> dict[str, list[float]]:
+    def to_json(self) -> dict[str, Any]:
         """Plain numbers."""
         return {"n": self.n.tolist(), "x": self.x.tolist(), "xx": self.xx.tolist()}
 
@@ -43,18 +48,22 @@ class Sums:
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and standard deviation of each channel, in its physical unit; a constant channel has deviation 1."""
+    """Mean and standard deviation in the physical unit, on (channel,) or (channel, level); deviation 1 where all is the same."""
 
     mean: np.ndarray
     deviation: np.ndarray
 
     def apply(self, values: np.ndarray, axis: int) -> np.ndarray:
-        """(value − mean) / deviation, channels along `axis`; float32."""
-        shape = [1] * values.ndim
-        shape[axis] = -1
+        """(value − mean) / deviation, float32; channels lie along `axis`, levels along the next one."""
+        after = values.ndim - axis % values.ndim - self.mean.ndim
+        shape = (*self.mean.shape, *[1] * after)
         return ((values - self.mean.reshape(shape)) / self.deviation.reshape(shape)).astype(np.float32)
 
-    def to_json(self) -> dict[str, list[float]]:
+    def but(self, plain: np.ndarray) -> "Scale":
+        """The same, but with mean 0 and deviation 1 for the channels where `plain`, bool on (channel,), is true."""
+        return Scale(np.where(plain, 0.0, self.mean), np.where(plain, 1.0, self.deviation))
+
+    def to_json(self) -> dict[str, Any]:
         """Plain numbers."""
         return {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
 

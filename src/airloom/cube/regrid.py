@@ -8,6 +8,8 @@ import xarray as xr
 from airloom.errors import DataError
 from airloom.grid import Grid
 
+FIELDS = 32  # brought over at once; more would not stay in the processor's cache
+
 
 @dataclass(frozen=True)
 class Bilinear:
@@ -24,8 +26,8 @@ class Bilinear:
     outside: int
 
     @classmethod
-    def between(cls, latitude: np.ndarray, longitude: np.ndarray, grid: Grid) -> "Bilinear":
-        """Weights from `latitude` (descending) and `longitude` (ascending) [degrees] to `grid`.
+    def between(cls, latitude: np.ndarray, longitude: np.ndarray, grid: Grid, *, what: str = "weather") -> "Bilinear":
+        """Weights from `latitude` (descending) and `longitude` (ascending) [degrees] to `grid`; messages name `what` it is.
 
         Raises:
             DataError: the data lie nowhere near the grid.
@@ -40,9 +42,9 @@ class Bilinear:
         )
         if outside.all() and gap > step:
             raise DataError(
-                f"weather covers {latitude.min():.2f}…{latitude.max():.2f}°N {longitude.min():.2f}…{longitude.max():.2f}°E, "
+                f"{what} covers {latitude.min():.2f}…{latitude.max():.2f}°N {longitude.min():.2f}…{longitude.max():.2f}°E, "
                 f"the grid {lat.min():.2f}…{lat.max():.2f}°N {lon.min():.2f}…{lon.max():.2f}°E: they do not meet. "
-                "Fetch the weather of the study's region, or set grid.centre."
+                f"Fetch the {what} of the study's region, or set grid.centre."
             )
         return cls(grid, row, column, south, east, int(outside.sum()))
 
@@ -64,9 +66,13 @@ class Bilinear:
             (below, self.column, self.south * (1 - self.east)),
             (below, right, self.south * self.east),
         )
-        total = sum(np.where(w > 0, values[..., r, c] * w, 0) for r, c, w in corners)
+        fields = values.reshape(-1, *values.shape[-2:])
+        found = np.empty((len(fields), *self.grid.shape), np.float32)
+        for first in range(0, len(fields), FIELDS):
+            some = fields[first : first + FIELDS]
+            found[first : first + FIELDS] = sum(np.where(w > 0, some[:, r, c] * w, 0) for r, c, w in corners)
         dims = [*(d for d in array.dims if d not in ("latitude", "longitude")), "y", "x"]
-        return xr.DataArray(np.asarray(total, np.float32), dims=dims, attrs=array.attrs)
+        return xr.DataArray(found.reshape(*values.shape[:-2], *self.grid.shape), dims=dims, attrs=array.attrs)
 
 
 def _step(axis: np.ndarray) -> float:

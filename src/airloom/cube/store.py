@@ -20,7 +20,8 @@ from airloom.study import Study
 
 CALENDAR = "calendar"
 MAPS = ("emissions", "geography")
-CHUNK_DAYS = 32
+GRIDDED = ("weather", "upper", "chemistry")
+INPUTS = ("weather", "upper")  # a day without them is left out; one without chemistry only teaches less
 IN_MEMORY = 2**30  # bytes of a group that is read whole, once
 
 
@@ -28,7 +29,8 @@ IN_MEMORY = 2**30  # bytes of a group that is read whole, once
 class Cube:
     """A complete cube, opened for reading.
 
-    `weather` (time, hour, channel, y, x) in physical units, NaN whole on days without weather; `calendar` (time, channel);
+    `weather` (time, hour, channel, y, x) and `upper` (time, hour, channel, level, y, x) in physical units, NaN whole on days
+    without them; `chemistry` (time, level, y, x) [µg m⁻³], likewise; `calendar` (time, channel) with the daily numbers;
     `emissions`, `geography` (channel, y, x); `observed` (time, station) [µg m⁻³], NaN where there is no value.
     """
 
@@ -69,11 +71,23 @@ class Cube:
     @cached_property
     def usable(self) -> np.ndarray:
         """Days on which every input is there, bool on (time,)."""
-        if "weather" not in self.group:
-            return np.ones(len(self.days), bool)
-        weather = self.group["weather"]
-        first = [weather[i : i + CHUNK_DAYS, 0, 0, 0, 0] for i in range(0, len(self.days), CHUNK_DAYS)]
-        return np.isfinite(np.concatenate(first))  # a day that lacks an hour is NaN whole
+        there = [self.group[f"{g}_days"][:] for g in INPUTS if g in self.group]
+        return np.all([np.ones(len(self.days), bool), *there], axis=0)
+
+    @property
+    def has_chemistry(self) -> bool:
+        """Whether the study has fields of a chemistry model."""
+        return "chemistry" in self.group
+
+    @cached_property
+    def chemistry_days(self) -> np.ndarray:
+        """Days on which the chemistry model's means are there on all levels, bool on (time,); none where the study has none."""
+        return self.group["chemistry_days"][:] if self.has_chemistry else np.zeros(len(self.days), bool)
+
+    @property
+    def assimilated(self) -> list[str] | None:
+        """Ids of the stations that the reanalysis knows; None where the study does not split by them."""
+        return self.group.attrs.get("assimilated")
 
     def channels(self, group: str) -> list[str]:
         """Names of a group's inputs; empty where the study has none."""
@@ -82,7 +96,8 @@ class Cube:
     def read(self, group: str, days: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """A group's inputs in physical units on `days` (indices) at `rows` × `columns` of the group's own cells.
 
-        calendar: (time, channel); weather: (time, hour, channel, y, x); a map: (1, channel, y, x), the same on all days.
+        calendar: (time, channel); weather: (time, hour, channel, y, x); upper: (time, hour, channel, level, y, x); chemistry:
+        (time, level, y, x); a map: (1, channel, y, x), the same on all days.
         """
         array = self._array(group)
         if group == CALENDAR:
@@ -92,7 +107,8 @@ class Cube:
         if isinstance(array, np.ndarray):
             return array[days][..., rows[:, None], columns]
         box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-        return array.oindex[days, slice(None), slice(None), *box][..., (rows - rows.min())[:, None], columns - columns.min()]
+        between = [slice(None)] * (array.ndim - 3)
+        return array.oindex[days, *between, *box][..., (rows - rows.min())[:, None], columns - columns.min()]
 
     @cache  # noqa: B019  (a cube lives as long as its run)
     def _array(self, group: str) -> np.ndarray:
@@ -101,20 +117,47 @@ class Cube:
         return array[:] if array.nbytes < IN_MEMORY else array
 
     def scale(self, group: str, years: Sequence[int]) -> Scale:
-        """Statistics for z-scores, of the training years' weather or of a map's cells.
+        """Statistics for z-scores: of the training years' weather and daily numbers, or of a map's cells; of `upper` on
+        (channel, level). What is not scaled, such as the day of the week, has mean 0 and deviation 1.
 
         Raises:
             DataError: a variable has no value in all these years.
         """
-        if group == "weather":
-            sums = [Sums.from_json(self.group.attrs["years"][str(y)]) for y in years]
-            total = sum(sums[1:], sums[0])
-            if absent := [n for n, count in zip(self.channels(group), total.n, strict=True) if not count]:
-                raise DataError(
-                    f"weather: {', '.join(absent)} have no value in {list(years)}. Fetch these years, or train on others."
-                )
-            return total.scale()
-        return Sums.of(self.group[group][:]).scale()
+        array = self.group[group]
+        if group in GRIDDED:
+            total = self._sums(group, years)
+        elif group == CALENDAR:
+            total = Sums.of(array[:][np.isin(self.years, years)].T)
+        else:
+            total = Sums.of(array[:])
+        plain = np.isin(self.channels(group), array.attrs.get("plain", []))
+        return total.scale().but(plain.reshape(-1, *[1] * (total.n.ndim - 1)))
+
+    def chemistry_means(self, years: Sequence[int]) -> np.ndarray:
+        """Mean of the chemistry model on each level over the days of `years` and all cells [µg m⁻³], on (level,).
+
+        Raises:
+            DataError: no day of these years has chemistry.
+        """
+        total = self._sums("chemistry", years)
+        return total.x / total.n
+
+    def _sums(self, group: str, years: Sequence[int]) -> Sums:
+        """Sums over the days of some years; blocks of days are named by their first."""
+        wanted = {str(y) for y in years}
+        found = [Sums.from_json(s) for first, s in self.group.attrs["sums"][group].items() if first[:4] in wanted]
+        total = sum(found[1:], found[0]) if found else None
+        if total is None or not total.n.all():
+            names = self.channels(group)
+            absent = (
+                names
+                if total is None or group == "chemistry"
+                else [n for n, count in zip(names, total.n.reshape(len(names), -1), strict=True) if not count.all()]
+            )
+            raise DataError(
+                f"{group}: {', '.join(absent)} have no value in {list(years)}. Fetch these years, or train on others."
+            )
+        return total
 
     @cached_property
     def stations(self) -> Stations:

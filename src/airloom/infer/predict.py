@@ -56,7 +56,8 @@ def mosaics(network: nn.Module, reader: Reader, tiles: Sequence[Tile], days: np.
     """Fields [µg m⁻³] on (day, level, y, x)."""
     blended: list[Mosaic] = []
     for tile in tiles:
-        values = predict(network, reader.read(days, tile).inputs).to(torch.float32).cpu().numpy() * reader.normaliser.unit
+        field = predict(network, reader.read(days, tile).inputs).to(torch.float32).cpu().numpy()
+        values = reader.normaliser.physical(field)
         if not blended:
             blended = [Mosaic(reader.cube.grid.shape, values.shape[1:2]) for _ in days]
         for mosaic, field in zip(blended, values, strict=True):

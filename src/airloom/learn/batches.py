@@ -13,19 +13,23 @@ from airloom.cube.store import CALENDAR, MAPS, Cube
 from airloom.errors import DataError
 from airloom.grid import Tile
 
-GROUPS = (CALENDAR, "weather", *MAPS)
+GROUPS = (CALENDAR, "weather", "upper", *MAPS)
+CHANNELS = {CALENDAR: -1, "weather": -3, "upper": -4, **dict.fromkeys(MAPS, -3)}  # axis of the channels in a group
 
 
 @dataclass(frozen=True)
 class Batch:
     """Days of one tile, ready for a network.
 
-    `inputs`: calendar (batch, channel), weather (batch, time, channel, y, x), maps (1, channel, y, x), for all days share
-    them. `observed`: (batch, y, x) in units of `Normaliser.unit`, NaN where no station is. `days`: (batch,) indices.
+    `inputs`: calendar (batch, channel), weather (batch, time, channel, y, x), upper (batch, time, channel, level, y, x), maps
+    (1, channel, y, x), for all days share them. `observed`: (batch, y, x) in units of `Normaliser.unit`, NaN where no station
+    is. `chemistry`: the chemistry model on its own cells, (batch, level, y, x) in the same unit, each level times its factor,
+    NaN on days that it lacks; None where it is not asked for. `days`: (batch,) indices.
     """
 
     inputs: dict[str, Tensor]
     observed: Tensor
+    chemistry: Tensor | None
     days: np.ndarray
     tile: Tile
 
@@ -34,13 +38,15 @@ class Batch:
 class Normaliser:
     """Physical values to what a network sees, and back; made of training years and training stations alone.
 
-    `scales`: z-scores of each group but the calendar. `unit`: the observations' standard deviation [µg m⁻³], so that a
-    squared error of 1 is their variance; `start`: their mean in that unit.
+    `scales`: z-scores of each group. `unit`: the observations' standard deviation [µg m⁻³], so that a squared error of 1 is
+    their variance; `start`: their mean in that unit. `levels`: what the chemistry model's mean at the ground is to its mean
+    on each level (paper 000, §2.2.3), so that every level asks for numbers of one size.
     """
 
     scales: dict[str, Scale]
     unit: float
     start: float
+    levels: np.ndarray
 
     @classmethod
     def of(cls, cube: Cube, years: Sequence[int], training: np.ndarray) -> "Normaliser":
@@ -49,51 +55,66 @@ class Normaliser:
         Raises:
             DataError: the training stations have no values in `years`, or all the same.
         """
-        scales = {g: cube.scale(g, years) for g in GROUPS if g != CALENDAR and cube.channels(g)}
+        scales = {g: cube.scale(g, years) for g in GROUPS if cube.channels(g)}
         seen = cube.stations.daily.to_numpy()[np.isin(cube.years, years)][:, training]
         if not np.isfinite(seen).any() or np.nanstd(seen) == 0:
             found = "all values are the same" if np.isfinite(seen).any() else "no training station has a value"
             raise DataError(f"stations: {found} in {list(years)}. Train on other years, or withhold other stations.")
-        return cls(scales, float(np.nanstd(seen)), float(np.nanmean(seen) / np.nanstd(seen)))
+        levels = np.ones(1)
+        if cube.has_chemistry:
+            means = cube.chemistry_means(years)
+            levels = means[0] / means
+        return cls(scales, float(np.nanstd(seen)), float(np.nanmean(seen) / np.nanstd(seen)), levels)
+
+    def physical(self, field: np.ndarray) -> np.ndarray:
+        """A network's field on (…, level, y, x) in µg m⁻³."""
+        return field * (self.unit / self.levels)[:, None, None].astype(field.dtype)
 
     def to_json(self) -> dict[str, object]:
         """Plain numbers."""
-        return {"scales": {g: s.to_json() for g, s in self.scales.items()}, "unit": self.unit, "start": self.start}
+        return {
+            "scales": {g: s.to_json() for g, s in self.scales.items()},
+            "unit": self.unit,
+            "start": self.start,
+            "levels": self.levels.tolist(),
+        }
 
     @classmethod
     def from_json(cls, content: dict) -> "Normaliser":
         """The inverse of `to_json`."""
-        return cls({g: Scale.from_json(s) for g, s in content["scales"].items()}, content["unit"], content["start"])
+        scales = {g: Scale.from_json(s) for g, s in content["scales"].items()}
+        return cls(scales, content["unit"], content["start"], np.asarray(content["levels"], float))
 
 
 @dataclass(frozen=True)
 class Reader:
     """Reads batches of a cube.
 
-    `factor`: grid cells along a weather cell.
+    `factor`: grid cells along a weather cell; `chemistry_factor`: along a cell of the chemistry model.
     """
 
     cube: Cube
     normaliser: Normaliser
     factor: int
+    chemistry_factor: int = 1
 
-    def read(self, days: np.ndarray, tile: Tile, seen: np.ndarray | None = None) -> Batch:
+    def read(self, days: np.ndarray, tile: Tile, seen: np.ndarray | None = None, *, chemistry: bool = False) -> Batch:
         """One batch: `days` (indices, ascending or not) of a tile; as targets the values that `seen`, bool on
-        (time, station), shows.
+        (time, station), shows, and the chemistry model's where `chemistry` is set.
         """
         inputs = {}
         for group in GROUPS:
             if not self.cube.channels(group):
                 continue
             values = self.cube.read(group, days, *self._cells(group, tile))
-            if group != CALENDAR:
-                values = self.normaliser.scales[group].apply(values, axis=-3)
+            values = self.normaliser.scales[group].apply(values, axis=CHANNELS[group])
             inputs[group] = torch.from_numpy(np.ascontiguousarray(values, np.float32))
-        return Batch(inputs, torch.from_numpy(self._observed(days, tile, seen)), days, tile)
+        observed = torch.from_numpy(self._observed(days, tile, seen))
+        return Batch(inputs, observed, self._chemistry(days, tile) if chemistry else None, days, tile)
 
     def _cells(self, group: str, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of a group's cells under a tile; beyond the grid its edge goes on."""
-        factor = self.factor if group == "weather" else 1
+        factor = {"weather": self.factor, "upper": self.factor, "chemistry": self.chemistry_factor}.get(group, 1)
         rows, columns = (
             np.clip(np.arange(start // factor, (start + tile.size) // factor), 0, length // factor - 1)
             for start, length in zip((tile.row, tile.column), self.cube.grid.shape, strict=True)
@@ -112,21 +133,40 @@ class Reader:
         target[:, row[inside], column[inside]] = np.where(seen[at], self._daily[at] / self.normaliser.unit, np.nan)
         return target
 
+    def _chemistry(self, days: np.ndarray, tile: Tile) -> Tensor:
+        """Targets on (batch, level, y, x); NaN beyond the grid, where its edge stands for nothing that was modelled."""
+        values = self.cube.read("chemistry", days, *self._cells("chemistry", tile))
+        scaled = values * (self.normaliser.levels / self.normaliser.unit)[:, None, None]
+        coarse = Tile(*(n // self.chemistry_factor for n in (tile.row, tile.column, tile.size)))
+        target = np.full(scaled.shape, np.nan, np.float32)
+        _, (y, x) = coarse.inside(tuple(n // self.chemistry_factor for n in self.cube.grid.shape))
+        target[..., y, x] = scaled[..., y, x]
+        return torch.from_numpy(target)
+
     @cached_property
     def _daily(self) -> np.ndarray:
         """Observed values on (time, station)."""
         return self.cube.stations.daily.to_numpy()
 
 
-def order(days: np.ndarray, tiles: Sequence[Tile], size: int, seed: Sequence[int]) -> Iterator[tuple[np.ndarray, Tile]]:
-    """Every day of every tile once, in batches of at most `size` days of one tile, shuffled by `seed`.
+def order(
+    days: np.ndarray, tiles: Sequence[Tile], size: int, seed: Sequence[int], *, tiles_a_day: int | None = None
+) -> Iterator[tuple[np.ndarray, Tile]]:
+    """Every day of every tile once, in batches of at most `size` days of one tile, shuffled by `seed`; of each day
+    `tiles_a_day` tiles, drawn anew, where that is given.
 
     A last batch that would hold one sample alone joins the one before: batch norm needs two.
     """
     draw = np.random.default_rng(list(seed))
+    taken = np.ones((len(tiles), len(days)), bool)
+    if tiles_a_day is not None:
+        ranks = draw.random(taken.shape).argsort(0).argsort(0)
+        taken = ranks < tiles_a_day
     batches = []
-    for tile in tiles:
-        shuffled = draw.permutation(days)
+    for tile, mine in zip(tiles, taken, strict=True):
+        shuffled = draw.permutation(days[mine])
+        if not len(shuffled):
+            continue
         cuts = list(range(size, len(shuffled), size))
         if cuts and len(shuffled) - cuts[-1] == 1:
             cuts.pop()

@@ -7,13 +7,10 @@ from torch.nn import functional
 K1, K2, SIGMA = 0.01, 0.03, 1.5
 
 
-def station_mse(predicted: Tensor, observed: Tensor) -> Tensor:
-    """Mean squared error at the cells that hold a value; both on (batch, y, x), NaN in `observed` where there is none.
-
-    0 where the batch holds no value at all.
-    """
-    there = torch.isfinite(observed)
-    error = torch.where(there, predicted - torch.nan_to_num(observed), 0)
+def masked_mse(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error where `target` is no NaN, in tensors of one shape; 0 where it holds no value at all."""
+    there = torch.isfinite(target)
+    error = torch.where(there, predicted - torch.nan_to_num(target), 0)
     return error.square().sum() / there.sum().clamp(min=1)
 
 

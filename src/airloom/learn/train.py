@@ -17,7 +17,7 @@ from airloom.grid import Tile
 from airloom.learn.batches import Batch, Reader, order
 from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
-from airloom.learn.losses import roughness, station_mse, structural_dissimilarity
+from airloom.learn.losses import masked_mse, roughness, structural_dissimilarity
 from airloom.learn.stop import Stopped, stop_asked
 from airloom.parts import Phase
 from airloom.progress import Progress
@@ -29,10 +29,14 @@ CHECK = 32  # days a batch where nothing is trained
 
 @dataclass(frozen=True)
 class Sets:
-    """Which values a phase sees: bool on (time, station), for training and for validation; none is in both."""
+    """What a phase sees, for training and for validation: values of stations, bool on (time, station), none in both; and days,
+    bool on (time,), on which the chemistry model, too, teaches or validates.
+    """
 
     train: np.ndarray
     check: np.ndarray
+    train_days: np.ndarray
+    check_days: np.ndarray
 
     @classmethod
     def of(cls, phase: Phase, days: np.ndarray, stations: np.ndarray, seed: int) -> "Sets":
@@ -53,13 +57,16 @@ class Sets:
         else:
             chosen = _share(stations, fraction, draw)[None, :]
         train, check = pool & np.logical_not(chosen), pool & chosen
+        by_days = phase.validation.by == "days"
+        train_days = days & ~chosen[:, 0] if by_days else train.any(1)
+        check_days = days & chosen[:, 0] if by_days else check.any(1)
         if not train.any() or not check.any():
             raise StudyError(
                 f"phase {phase.number}: {phase.validation.fraction:.0%} of {int(days.sum())} days and {int(stations.sum())} "
                 f"training stations, by {phase.validation.by}, leaves nothing to train on, or nothing to validate on. Choose "
                 "another share in phases.validation."
             )
-        return cls(train, check)
+        return cls(train, check, train_days, check_days)
 
 
 def _share(pool: np.ndarray, fraction: float, draw: np.random.Generator) -> np.ndarray:
@@ -154,8 +161,17 @@ class PhaseTrainer:
         return self.log.epoch >= self.phase.epochs or self.log.epoch - self.log.best_epoch >= self.phase.patience
 
     def _order(self, epoch: int) -> Iterator[tuple[np.ndarray, Tile]]:
-        seed = [self.seed, self.phase.number, epoch]
-        return order(np.flatnonzero(self.sets.train.any(1)), self.tiles, self.phase.batch, seed)
+        seed, days = [self.seed, self.phase.number, epoch], np.flatnonzero(self.sets.train_days)
+        return order(days, self.tiles, self.phase.batch, seed, tiles_a_day=self.phase.tiles_a_day)
+
+    def _checks(self) -> Iterator[tuple[np.ndarray, Tile]]:
+        """Batches of the validation days, the same at every epoch."""
+        days, seed = np.flatnonzero(self.sets.check_days), [self.seed, self.phase.number]
+        return order(days, self.tiles, CHECK, seed, tiles_a_day=self.phase.tiles_a_day)
+
+    def _read(self, days: np.ndarray, tile: Tile, seen: np.ndarray) -> Batch:
+        """A batch with the targets that the loss asks for."""
+        return self.reader.read(days, tile, seen, chemistry=self.phase.loss.chemistry)
 
     def _epoch(self, progress: Progress, asked: Callable[[], bool]) -> None:
         """One pass over the days, validation, and a checkpoint."""
@@ -169,7 +185,7 @@ class PhaseTrainer:
             together = min(self.phase.accumulate, len(batches) - first)
             if i == first:
                 self.optimiser.zero_grad(set_to_none=True)
-            loss = self._loss(self.reader.read(days, tile, self.sets.train))
+            loss = self._loss(self._read(days, tile, self.sets.train))
             self._check_finite(loss, days, tile)
             (loss / together).backward()
             losses.append(float(loss.detach()))
@@ -211,52 +227,65 @@ class PhaseTrainer:
         """The phase's loss of a batch, training or not."""
         predicted = self.network(batch.inputs)
         weights = self.phase.loss
-        loss = weights.station_mse * station_mse(predicted[:, 0], batch.observed)  # stations see the lowest level
+        loss = weights.station_mse * masked_mse(predicted[:, 0], batch.observed)  # stations see the lowest level
+        if batch.chemistry is not None:
+            loss = loss + self._chemistry_loss(predicted, batch.chemistry)
         if weights.roughness:
             loss = loss + weights.roughness * roughness(predicted, self.reader.cube.grid.cell)
         if weights.former_ssim and self.former is not None:
             before = torch.stack([self._former_field[day, batch.tile] for day in batch.days.tolist()])
-            now = self._coarse(predicted)
+            now = self._coarse(predicted, weights.ssim_cell)
             loss = loss + weights.former_ssim * structural_dissimilarity(now, before, window=weights.ssim_window)
         return loss
 
-    def _coarse(self, field: Tensor) -> Tensor:
-        """A field on the cells on which it is compared with the former model's."""
-        return functional.avg_pool2d(field, max(1, round(self.phase.loss.ssim_cell / self.reader.cube.grid.cell)))
+    def _chemistry_loss(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """The terms against the chemistry model, on its cells; its days and edges without values are left out."""
+        weights, coarse = self.phase.loss, functional.avg_pool2d(predicted, self.reader.chemistry_factor)
+        loss = weights.chemistry_mse * masked_mse(coarse, target)
+        if weights.chemistry_ssim:
+            whole = torch.isfinite(target).flatten(1).all(1)
+            dissimilarity = structural_dissimilarity(coarse[whole], target[whole], window=weights.ssim_window)
+            loss = loss + weights.chemistry_ssim * dissimilarity
+        return loss
+
+    def _coarse(self, field: Tensor, cell: float) -> Tensor:
+        """A field on cells of `cell` metres."""
+        return functional.avg_pool2d(field, max(1, round(cell / self.reader.cube.grid.cell)))
 
     @cached_property
     def _former_field(self) -> dict[tuple[int, Tile], Tensor]:
         """The former model's field of every day and tile of the phase; in a fixed order, so that a resumed run has the same."""
         assert self.former is not None
-        days = np.flatnonzero((self.sets.train | self.sets.check).any(1))
+        days = np.flatnonzero(self.sets.train_days | self.sets.check_days)
         fields = {}
         self.former.eval()
         with torch.no_grad():
             for tile in self.tiles:
                 for start in range(0, len(days), CHECK):
                     block = days[start : start + CHECK]
-                    field = self._coarse(self.former(self.reader.read(block, tile).inputs))
+                    field = self.former(self.reader.read(block, tile).inputs)
+                    field = self._coarse(field, self.phase.loss.ssim_cell)
                     fields.update({(day, tile): one for day, one in zip(block.tolist(), field, strict=True)})
         return fields
 
     def validate(self) -> float:
-        """The phase's loss on the validation values, each batch weighted by how many it holds."""
+        """The phase's loss on the validation sets; a batch weighs as many values of stations as it holds, or as many fields where
+        the chemistry model teaches.
+        """
         self.network.eval()
-        days = np.flatnonzero(self.sets.check.any(1))
         total = weight = 0.0
         with torch.no_grad():
-            for tile in self.tiles:
-                for start in range(0, len(days), CHECK):
-                    batch = self.reader.read(days[start : start + CHECK], tile, self.sets.check)
-                    values = float(torch.isfinite(batch.observed).sum())
-                    if values:
-                        loss = self._loss(batch)
-                        self._check_finite(loss, batch.days, tile)
-                        total += values * float(loss)
-                        weight += values
+            for days, tile in self._checks():
+                batch = self._read(days, tile, self.sets.check)
+                held = len(days) if batch.chemistry is not None else float(torch.isfinite(batch.observed).sum())
+                if held:
+                    loss = self._loss(batch)
+                    self._check_finite(loss, batch.days, tile)
+                    total += held * float(loss)
+                    weight += held
         if weight == 0:
             raise DataError(
-                f"{self.name}: no station has a value on the {len(days)} validation days. "
+                f"{self.name}: no station has a value on the {self.sets.check_days.sum()} validation days. "
                 "Use more years, or another share in phases.validation."
             )
         return total / weight

@@ -5,57 +5,83 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from airloom.nets.inception import inception_2d, inception_lstm
+from airloom.nets.levels import double, fold, pointwise, unfold
 
 
-class ConvLSTM2d(nn.Module):
-    """(batch, time, inputs, y, x) → hidden states (batch, time, hidden, y, x).
+class ConvLSTM(nn.Module):
+    """(batch, time, inputs, y, x), or with levels before y, → the hidden state of each step, (batch, hidden, …).
 
-    All that depends on the input alone is computed for every time step at once, before the recurrence.
+    All that depends on the input alone is computed for every time step at once, before the recurrence. The recurrence sees
+    3 × 3 cells of its own level; levels meet in the branches that the input goes through. With `doubles` the state has twice
+    the cells of the input, each of which counts for four.
     """
 
-    def __init__(self, inputs: int, hidden: int, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, *, levels: bool = False, doubles: bool = False, dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        self.branches = inception_lstm(inputs, hidden, dropout=dropout)
-        self.from_input = nn.Conv2d(hidden, 4 * hidden, 1)
+        self.doubles = doubles
+        self.branches = inception_lstm(inputs, hidden, levels=levels, dropout=dropout)
+        self.from_input = nn.Linear(hidden, 4 * hidden)
         self.from_hidden = nn.Conv2d(hidden, 4 * hidden, 3, padding=1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> list[Tensor]:
         """Run over time from a state of zeros."""
-        gates = self.from_input(self.branches(x.flatten(0, 1))).unflatten(0, x.shape[:2])
-        state, cell, states = None, None, []
-        for now in gates.unbind(1):  # unbind, for the gradient of a slice fills a whole tensor with zeros each step
-            if state is not None:
-                now = now + self.from_hidden(state)
-            enter, forget, leave, new = now.chunk(4, 1)
-            fresh = torch.sigmoid(enter) * torch.tanh(new)
-            cell = fresh if cell is None else torch.sigmoid(forget) * cell + fresh
-            state = torch.sigmoid(leave) * torch.tanh(cell)
+        steps, levels = x.shape[1], x.shape[3] if x.dim() == 6 else None
+        seen = fold(self.branches(x.transpose(0, 1).flatten(0, 1)))  # (time·batch·level, hidden, y, x)
+        # all steps in one go, for the gradient of a slice fills a whole tensor with zeros
+        first, *later = seen.chunk(steps)
+        state, cell = _advance(pointwise(first, self.from_input.weight, self.from_input.bias), None)
+        if self.doubles:  # the first step has no neighbours to look at, so four cells are still as one
+            state, cell = double(state), double(cell)
+        states = [state]
+        for now in later:
+            state, cell = _advance(self._gates(double(now) if self.doubles else now, state), cell)
             states.append(state)
-        return torch.stack(states, 1)
+        return states if levels is None else [unfold(s, levels) for s in states]
+
+    def _gates(self, seen: Tensor, state: Tensor) -> Tensor:
+        """What input and last state say to the four gates; the one is added to the other within its matrix product."""
+        hidden = functional.conv2d(state, self.from_hidden.weight, self.from_input.bias, padding=1).movedim(1, -1)
+        rows = seen.movedim(1, -1).flatten(0, 2)  # (frame·y·x, hidden)
+        return torch.addmm(hidden.flatten(0, 2), rows, self.from_input.weight.t()).view(hidden.shape).movedim(-1, 1)
+
+
+def _advance(gates: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The next hidden and cell state, each (frame, hidden, y, x), from gates (frame, 4·hidden, y, x)."""
+    # channels of one gate side by side: what follows is elementwise, and would crawl from strip to strip
+    enter, forget, leave, new = (g.contiguous(memory_format=torch.channels_last) for g in gates.chunk(4, 1))
+    fresh = torch.sigmoid(enter) * torch.tanh(new)
+    cell = fresh if cell is None else torch.sigmoid(forget) * cell + fresh
+    return torch.sigmoid(leave) * torch.tanh(cell), cell
 
 
 class ClimbingConvLSTM(nn.Module):
     """ConvLSTM stages that double the cells and halve the steps: 24 → 12 → 6 → 3 (paper 000, §2.3.1).
 
-    Takes (batch, time, inputs, y, x) on the coarsest cells; returns the last state of each stage, coarse to fine, each
-    (batch, width, y, x).
+    Takes (batch, time, inputs, y, x), or with `levels` (batch, time, inputs, level, y, x), on the coarsest cells; returns the
+    last state of each stage, coarse to fine, each (batch, width, …). States double before the next stage's branches; with
+    levels behind them, for branches over eight levels of doubled cells would cost four times as much and see nothing new.
     """
 
-    def __init__(self, inputs: int, widths: list[int], *, dropout: float = 0.0) -> None:
+    def __init__(self, inputs: int, widths: list[int], *, levels: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
         self.stages = nn.ModuleList(
-            ConvLSTM2d(inputs if i == 0 else widths[i - 1], width, dropout=dropout) for i, width in enumerate(widths)
+            ConvLSTM(inputs if i == 0 else widths[i - 1], width, levels=levels, doubles=levels and i > 0, dropout=dropout)
+            for i, width in enumerate(widths)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Last states, coarse to fine."""
-        last = []
-        for i, stage in enumerate(self.stages):
-            if i > 0:
-                x = x[:, 1::2]  # every second step, the last among them
-                x = functional.interpolate(x.flatten(0, 1), scale_factor=2, mode="nearest").unflatten(0, x.shape[:2])
-            x = stage(x)
-            last.append(x[:, -1])
+        states: list[Tensor] = []
+        last: list[Tensor] = []
+        for stage in self.stages:
+            if states:
+                kept = states[1::2]  # every second step, the last among them
+                x = torch.cat(kept)
+                x = (x if stage.doubles else double(x)).unflatten(0, (len(kept), -1)).transpose(0, 1)
+            states = stage(x)
+            last.append(states[-1])
         return last
 
 

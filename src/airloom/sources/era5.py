@@ -288,10 +288,11 @@ def _levels(parts: Sequence[xr.Dataset], name: str) -> np.ndarray | None:
 
 def _together(arrays: Mapping[str, xr.DataArray]) -> xr.Dataset:
     """Variables on the union of their times and levels, NaN where one lacks an hour of another."""
-    aligned = xr.align(*arrays.values(), join="outer")
+    aligned = xr.align(*arrays.values(), join="outer", copy=False)
     together = xr.Dataset(dict(zip(arrays, aligned, strict=True)))
     if "level" in together.coords:
-        together = together.sortby("level", ascending=False)
+        if (np.diff(together["level"]) > 0).any():  # sorting copies
+            together = together.sortby("level", ascending=False)
         together["level"].attrs["units"] = "hPa"
     return together
 

@@ -17,8 +17,8 @@ from airloom.twin.noise import SPREAD, octave
 
 SECTORS = ("road", "transport", "energy", "industry", "residential", "shipping")
 YEAR = 365.25 * 86400.0
-PERSONAL = {"road": 2.9, "transport": 1.75, "energy": 0.8, "industry": 1.15, "residential": 0.9}  # kg NO₂ a person and year
-THRIFT = 0.8  # power of the people in a cell by which they drive and heat: the dense town does with less for each
+PERSONAL = {"road": 2.6, "transport": 1.6, "energy": 0.7, "industry": 1.0, "residential": 0.8}  # kg NO₂ a person and year
+THRIFT = 0.65  # power of the people in a cell by which they drive and heat: the dense town does with less for each
 LANE = 4.0  # kg NO₂ s⁻¹ of a lane with the traffic of the Dover Strait, through 1000 km
 STACK = {"energy": 0.95, "industry": 0.6, "shipping": 0.3}  # share that leaves by stacks; the rest at the ground
 BY_NOX = {  # mass of each species for a mass of NOx, by sector
@@ -88,8 +88,8 @@ class Emissions:
 
 
 def true_emissions(geography: Geography, seed: int, *, spread: float = 0.9) -> Emissions:
-    """Maps times hidden local factors: log-normal with standard deviation `spread`, half of it at the scale of towns
-    (20 km), half at that of quarters (4 km); one set of factors a sector, of mean 1.
+    """Maps times hidden local factors: log-normal with standard deviation `spread`, a part of it at the scale of towns
+    (20 km), most at that of quarters (4 km); one set of factors a sector, of mean 1.
     """
     maps = expected(geography)
     for i in range(len(SECTORS)):
@@ -219,12 +219,12 @@ def _ships(geography: Geography) -> np.ndarray:
 
 
 def _hidden(geography: Geography, seed: int) -> np.ndarray:
-    """What no map tells: mean 0 and variance 1 on (y, x), half of it 20 km wide and half 4 km, fixed to the ground.
+    """What no map tells: mean 0 and variance 1 on (y, x), a seventh of it 20 km wide, the rest 4 km, fixed to the ground.
 
     The lattices are turned against the grid's axes, or cells as wide as a lattice's would all lie at one place between its
     nodes.
     """
     x, y = np.meshgrid(geography.grid.x, geography.grid.y)
     along, across = 0.8 * x + 0.6 * y, 0.8 * y - 0.6 * x
-    both = [octave(along, across, width, seed + i) for i, width in enumerate((20_000.0, 4_000.0))]
-    return sum(both) / SPREAD * np.sqrt(0.5)
+    towns, quarters = (octave(along, across, width, seed + i) / SPREAD for i, width in enumerate((20_000.0, 4_000.0)))
+    return np.sqrt(0.15) * towns + np.sqrt(0.85) * quarters

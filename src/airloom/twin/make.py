@@ -67,9 +67,12 @@ def make(plan: Plan, folder: Path, *, threads: int = 1, progress: Progress = qui
             marker = folder / "state" / f"{days[0]:%Y-%m}.json"
             if not marker.is_file():
                 started = time.perf_counter()
-                facts = Month(world, folder, days).run(before, partial(_told, progress, done, total))
+                follows = before is not None and before[-1] + timedelta(days=1) == days[0]
+                facts = Month(world, folder, days).run(
+                    before[0] if before and follows else None, partial(_told, progress, done, total)
+                )
                 write_json(marker, {**facts, "seconds": time.perf_counter() - started})
-            done, before = done + len(days), days[0]
+            done, before = done + len(days), days
         _write_stations(world, folder)
     return folder
 
@@ -95,7 +98,8 @@ def _claim(folder: Path, plan: Plan) -> None:
 
 def _months(plan: Plan) -> Iterator[list[date]]:
     """The days, month by month."""
-    days = [plan.start + timedelta(days=i) for i in range((plan.end - plan.start).days + 1)]
+    span = [plan.start + timedelta(days=i) for i in range((plan.end - plan.start).days + 1)]
+    days = [d for d in span if plan.days is None or d.day <= plan.days]
     for month in sorted({d.replace(day=1) for d in days}):
         yield [d for d in days if d.replace(day=1) == month]
 

@@ -5,18 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy.ndimage import maximum_filter
-from scipy.special import ndtri
+from scipy.ndimage import gaussian_filter, maximum_filter
 
 from airloom.errors import StudyError
 from airloom.sources.base import OBSERVATIONS
 from airloom.twin.geography import Geography
 
-SPACE = 1000.0  # km² of land for a station
-KINDS = {  # type, area: share of the network; spread of the place's own factor; its mean
-    ("background", "urban"): (0.40, 0.28, 1.12),
+SPACE = 700.0  # km² of land for a station
+KINDS = {  # type, area: share of the network; standard deviation of the log of the place's own factor, which is even; its mean
+    ("background", "urban"): (0.40, 0.30, 1.13),
     ("background", "suburban"): (0.18, 0.28, 1.02),
-    ("background", "rural"): (0.17, 0.34, 0.75),
+    ("background", "rural"): (0.17, 0.34, 0.68),
     ("industrial", "suburban"): (0.08, 0.20, 1.08),
     ("traffic", "urban"): (0.17, 0.25, 1.35),
 }
@@ -54,20 +53,20 @@ def network(geography: Geography, seed: int) -> Network:
     total = max(len(KINDS), round(float(geography.land.sum()) * (grid.cell / 1000) ** 2 / SPACE))
     taken = np.zeros(grid.shape, bool)
     weights = _weights(geography)
+    crowd = gaussian_filter(geography.population.astype(float), 6000 / grid.cell, mode="nearest")
     parts = []
     for (kind, area), (share, spread, mean) in KINDS.items():
         weight = np.where(taken, 0.0, weights[kind, area]).ravel()
-        count = min(round(share * total), int((weight > 0).sum()))
-        if count == 0:
+        cells = _chosen(draw, min(round(share * total), int((weight > 0).sum())), weight, crowd.ravel())
+        if not len(cells):
             continue
-        cells = draw.choice(weight.size, size=count, replace=False, p=weight / weight.sum())
         taken.ravel()[cells] = True
         row, column = np.unravel_index(cells, grid.shape)
-        known = draw.permutation(count) < (round(ASSIMILATED * count) if kind == "background" else 0)
-        normal = np.empty(count)
-        for group in (known, ~known):  # each as varied as the other, so that no seed's withheld places are odd by chance
-            normal[group] = draw.permutation(ndtri((np.arange(group.sum()) + 0.5) / max(1, group.sum())))
-        factor = mean * np.exp(spread * normal - spread**2 / 2)
+        known = (_dealt(len(cells), np.sqrt(2)) < ASSIMILATED) & (kind == "background")
+        even = np.empty(len(cells))
+        for group in (known, ~known):
+            even[group] = _dealt(group.sum(), (np.sqrt(5) - 1) / 2)
+        factor = mean * np.exp(spread * np.sqrt(3) * (2 * even - 1) - spread**2 / 2)
         parts.append(
             pl.DataFrame({"row": row, "column": column, "factor": factor, "assimilated": known}).with_columns(
                 type=pl.lit(kind), area=pl.lit(area)
@@ -76,6 +75,24 @@ def network(geography: Geography, seed: int) -> Network:
     if not parts:
         raise StudyError("twin: no station has a place in the window: it is sea or mountain. Move it, or make it larger.")
     return Network(_named(pl.concat(parts), geography))
+
+
+def _chosen(draw: np.random.Generator, count: int, weight: np.ndarray, crowd: np.ndarray) -> np.ndarray:
+    """Cells of a kind's stations, from the most crowded on: one at random from each of `count` parts of equal weight, so that
+    every seed's network has its share of great towns and small ones.
+    """
+    order = np.argsort(-crowd, kind="stable")
+    reached = np.cumsum(weight[order])
+    wanted = (np.arange(count) + draw.random(count)) / max(count, 1) * reached[-1]
+    found = order[np.searchsorted(reached, wanted, side="right")]
+    return found[np.sort(np.unique(found, return_index=True)[1])]
+
+
+def _dealt(count: int, step: float) -> np.ndarray:
+    """Numbers spread evenly over 0…1, and so is every run of them (Weyl's sequence): dealt along towns from the largest on, they
+    leave no seed's withheld stations odd by chance.
+    """
+    return (0.5 + step * np.arange(count)) % 1
 
 
 def _weights(geography: Geography) -> dict[tuple[str, str], np.ndarray]:

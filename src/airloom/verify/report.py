@@ -15,7 +15,9 @@ from airloom.grid import Grid
 from airloom.ledger import Entry, Ledger
 from airloom.verify import figures
 from airloom.verify.baselines import BASELINES
+from airloom.verify.evaluation import Volumes
 from airloom.verify.html import cards, embed, link, section, table, write_page
+from airloom.verify.report_volumes import volume_sections
 from airloom.verify.scores import AREAS, SEASONS
 from airloom.verify.tables import (
     best_baseline,
@@ -25,6 +27,7 @@ from airloom.verify.tables import (
     model_title,
     number,
     overall,
+    title_within,
     with_interval,
 )
 
@@ -44,13 +47,15 @@ def write_report(
     ledger: Ledger,
     facts: Mapping[str, Any],
     training: Sequence[Mapping[str, Any]] | None = None,
+    volumes: Volumes | None = None,
 ) -> None:
     """Write a run's report as one self-contained HTML file, whole or not at all.
 
     `study` is the resolved study as plain keys and values; `scores` is what `tables.evaluate` gave for `pairs`;
     `field_mean` on (y, x) [µg m⁻³] is the last phase's mean over the verified days, and `seasons` the same for each
     season, by the names of `scores.SEASONS`; `stations` is the table of `Stations` with a boolean column `withheld`;
-    `facts` are timings, versions and sizes to state; `training` holds one entry an epoch: phase, epoch, train, validation.
+    `facts` are timings, versions and sizes to state; `training` holds one entry an epoch: phase, epoch, train, validation;
+    `volumes` is the evaluation of whole fields, where the study has levels and a chemistry model.
 
     Raises:
         DataError: the pairs hold no phase of a method at withheld stations, or a field does not fit the grid.
@@ -58,7 +63,8 @@ def write_report(
     reference, row = last_phase(pairs), method_row(scores)
     if reference is None or row is None:
         raise DataError("report: the pairs hold no phase of a method at withheld stations. Predict them before reporting.")
-    for name, field in {"field_mean": field_mean, **seasons}.items():
+    whole_fields = {f"{n}, phase {p}": f[0] for (n, p), f in volumes.means.items()} if volumes else {}
+    for name, field in {"field_mean": field_mean, **seasons, **whole_fields}.items():
         if field.shape != grid.shape:
             raise DataError(f"report: {name} has shape {field.shape}; the grid has {grid.shape} cells on (y, x).")
     rival = best_baseline(scores)
@@ -75,6 +81,7 @@ def write_report(
         "By station": _stations(scores, stations, rival),
         "Scatter": _scatter(pairs, beside),
         "Time series": _series(pairs, beside, names) + _bias(pairs, [*phases, *beside[1:]]),
+        **(_volumes(volumes, pairs, grid, stations, observed, scores) if volumes else {}),
         "Training": _training(training),
         "Ledger": _ledger(ledger),
         "Settings": f"<pre>{escape(yaml.safe_dump(dict(study), sort_keys=False, allow_unicode=True))}</pre>",
@@ -84,6 +91,18 @@ def write_report(
     body = _headline(study, scores, stations, row, rival, list(sections))
     body += "".join(section(title, content) for title, content in sections.items())
     write_page(path, str(study["title"]), body)
+
+
+def _volumes(
+    volumes: Volumes,
+    pairs: pl.DataFrame,
+    grid: Grid,
+    stations: pl.DataFrame,
+    observed: pl.DataFrame,
+    scores: Mapping[str, Any],
+) -> dict[str, str]:
+    seen = _with_means(stations, observed)
+    return volume_sections(volumes, pairs, grid, seen, draws=scores["draws"], seed=scores["seed"])
 
 
 def _headline(
@@ -125,13 +144,13 @@ def _sentence(scores: Mapping[str, Any], row: Mapping[str, Any], rival: Mapping[
     gap = difference_from(scores, rival["model"], None, "withheld") if rival else None
     if rival is None or gap is None or gap["rmse_difference"] is None:
         return text
-    title = escape(model_title(rival["model"], None))
+    title = escape(title_within(rival["model"]))
     if gap["rmse_excludes_zero"]:
         verdict = "lower than" if gap["rmse_difference"] < 0 else "higher than"
     else:
         verdict = "not distinguishable from"
     return (
-        f"{text} The best baseline, {title.lower()}, has {number(gap['other_rmse'])} and {number(gap['other_r2'])} on the same "
+        f"{text} The best baseline, {title}, has {number(gap['other_rmse'])} and {number(gap['other_r2'])} on the same "
         f"{gap['n']:,} station-days: the method's error is <b>{verdict}</b> the baseline's "
         f"(difference {with_interval(gap['rmse_difference'], gap['rmse_difference_ci'], signed=True)} µg\u00a0m⁻³)."
     )
@@ -244,7 +263,7 @@ def _beside_heads(rival: Mapping[str, Any] | None) -> tuple[str, ...]:
         "RMSE",
         "R²",
         "Bias",
-        *([f"RMSE of {model_title(rival['model'], None).lower()}", "its R²"] if rival else []),
+        *([f"RMSE of {title_within(rival['model'])}", "its R²"] if rival else []),
     )
 
 

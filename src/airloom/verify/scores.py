@@ -235,11 +235,17 @@ def anomalies(group: pl.DataFrame) -> pl.DataFrame:
 
 def _scored(part: pl.DataFrame, draws: int, seed: int) -> dict[str, Any]:
     day, days = _days(part)
-    sums = Moments.by_day(part["predicted"].to_numpy(), part["observed"].to_numpy(), day, days)
-    total, drawn = sums.total(), sums.resampled(multiplicities(days, draws, seed))
+    return scored(Moments.by_day(part["predicted"].to_numpy(), part["observed"].to_numpy(), day, days), draws, seed)
+
+
+def scored(sums: Moments, draws: int, seed: int) -> dict[str, Any]:
+    """Scores of sums on (day,) with their intervals over days, as a row for JSON."""
+    days = np.size(sums.n)
+    total = sums.total()
+    drawn = sums.resampled(multiplicities(days, draws, seed)) if days > 1 else total
     scores = {name: plain(getattr(total, name)) for name in SCORES}
     intervals = {f"{s}_ci": interval(getattr(drawn, s)) if days > 1 and scores[s] is not None else None for s in SCORES}
-    return {"n": part.height, "days": days, **scores, **intervals}
+    return {"n": int(total.n), "days": days, **scores, **intervals}
 
 
 def differences(pairs: pl.DataFrame, reference: tuple[str, int | None], *, draws: int, seed: int) -> list[dict[str, Any]]:
@@ -270,8 +276,14 @@ def _compared(part: pl.DataFrame, draws: int, seed: int) -> dict[str, Any]:
     day, days = _days(part)
     observed = part["observed"].to_numpy()
     ours, theirs = (Moments.by_day(part[c].to_numpy(), observed, day, days) for c in ("reference", "predicted"))
+    return compared(ours, theirs, draws, seed)
+
+
+def compared(ours: Moments, theirs: Moments, draws: int, seed: int) -> dict[str, Any]:
+    """Differences of RMSE and R², ours minus theirs, of sums on the same (day,), as a row for JSON."""
+    days = np.size(ours.n)
     drawn = multiplicities(days, draws, seed)
-    row: dict[str, Any] = {"n": part.height, "days": days}
+    row: dict[str, Any] = {"n": int(ours.total().n), "days": days}
     for score in ("rmse", "r2"):
         a, b = getattr(ours.total(), score), getattr(theirs.total(), score)
         spread = getattr(ours.resampled(drawn), score) - getattr(theirs.resampled(drawn), score)

@@ -9,6 +9,8 @@ from rich.table import Table
 from airloom.verify.baselines import BASELINES
 from airloom.verify.scores import differences, score_rows
 
+TITLES = {"cams-2km": "CAMS, bilinear to 2 km", "truth": "Truth"}  # models that are neither a method nor a baseline
+
 
 def evaluate(pairs: pl.DataFrame, *, draws: int, seed: int) -> dict[str, Any]:
     """All scores of a run, ready for JSON: `rows` of `score_rows` and `differences` of the method's last phase.
@@ -60,12 +62,24 @@ def difference_from(scores: Mapping[str, Any], model: str, phase: int | None, ta
 def model_title(model: str, phase: int | None) -> str:
     """How tables and figures name a model.
 
-    >>> model_title("dacno2", 3), model_title("network-mean", None)
-    ('dacno2, phase 3', 'Network mean')
+    >>> model_title("dacno2", 3), model_title("network-mean", None), model_title("cams-2km", None)
+    ('dacno2, phase 3', 'Network mean', 'CAMS, bilinear to 2 km')
     """
     if phase is not None:
         return f"{model}, phase {phase}"
+    if model in TITLES:
+        return TITLES[model]
     return BASELINES[model].title if model in BASELINES else model
+
+
+def title_within(model: str) -> str:
+    """The same of a baseline, within a sentence.
+
+    >>> title_within("network-mean"), title_within("cams-2km")
+    ('network mean', 'CAMS, bilinear to 2 km')
+    """
+    title = model_title(model, None)
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
 
 
 def number(value: float | None, *, signed: bool = False, digits: int = 2) -> str:
@@ -80,15 +94,16 @@ def number(value: float | None, *, signed: bool = False, digits: int = 2) -> str
     return f"{rounded:{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 
-def with_interval(value: float | None, between: Sequence[float] | None, *, signed: bool = False) -> str:
+def with_interval(value: float | None, between: Sequence[float] | None, *, signed: bool = False, digits: int = 2) -> str:
     """A score and its 95 % interval.
 
     >>> with_interval(4.987, [4.81, 5.163])
     '4.99 [4.81, 5.16]'
     """
     if between is None:
-        return number(value, signed=signed)
-    return f"{number(value, signed=signed)} [{', '.join(number(b, signed=signed) for b in between)}]"
+        return number(value, signed=signed, digits=digits)
+    low, high = (number(b, signed=signed, digits=digits) for b in between)
+    return f"{number(value, signed=signed, digits=digits)} [{low}, {high}]"
 
 
 def summary_table(scores: Mapping[str, Any], target: str = "withheld") -> Table:

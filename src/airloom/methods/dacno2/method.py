@@ -35,7 +35,7 @@ class DACNO2Method(Method):
             )
         return DACNO2(
             dict(channels),
-            levels=1,
+            levels=len(study.levels),
             scales=scales,
             widths=widths,
             start=start,

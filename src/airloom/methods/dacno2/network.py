@@ -1,5 +1,6 @@
 """The DACNO₂ network (paper 000, §2.3, Fig. 2)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,23 +8,27 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from airloom.nets.convlstm import ClimbingConvLSTM, DescendingCNN
-from airloom.nets.inception import inception_3d
+from airloom.nets.inception import Lifted, inception_3d
+from airloom.nets.levels import double
 
 WEATHER_LEVELS = 5  # single-level weather informs the lowest five levels
 
 
 @dataclass(frozen=True)
 class Widths:
-    """Channels of each scale, coarse to fine."""
+    """Channels of each scale, coarse to fine: of the encoders, of the one for weather on levels, and of the decoder."""
 
     encoder: tuple[int, ...]
+    upper: tuple[int, ...]
     decoder: tuple[int, ...]
     embedding: int
 
 
 PRESETS = {
-    "small": Widths(encoder=(16, 12, 8, 8), decoder=(32, 24, 16, 16), embedding=8),
-    "base": Widths(encoder=(32, 24, 16, 12), decoder=(64, 48, 32, 16), embedding=16),
+    # for a processor: what climbs with all its levels is thin where cells are many
+    "small": Widths(encoder=(16, 12, 8, 8), upper=(8, 8, 8, 5), decoder=(32, 24, 16, 16), embedding=8),
+    "base": Widths(encoder=(32, 24, 16, 12), upper=(32, 24, 16, 12), decoder=(64, 48, 32, 16), embedding=16),
+    "paper": Widths(encoder=(96, 80, 64, 48), upper=(96, 80, 64, 48), decoder=(192, 160, 128, 96), embedding=32),
 }
 
 
@@ -31,7 +36,7 @@ class DACNO2(nn.Module):
     """Groups of inputs → a field.
 
     Arguments:
-        channels: number of inputs of each group that the study has, among calendar, weather, emissions, geography.
+        channels: number of inputs of each group that the study has, among calendar, weather, upper, emissions, geography.
         levels: heights of the field.
         scales: coarse to fine, the number of times that cells double; 4 from 16 km to 2 km.
         widths: channels of each scale; the finest `scales` of them are used.
@@ -42,10 +47,13 @@ class DACNO2(nn.Module):
         self, channels: dict[str, int], *, levels: int, scales: int, widths: Widths, dropout: float = 0.0, start: float = 1.0
     ) -> None:
         super().__init__()
-        encoder, decoder = list(widths.encoder[-scales:]), list(widths.decoder[-scales:])
+        encoder, upper, decoder = (list(w[-scales:]) for w in (widths.encoder, widths.upper, widths.decoder))
         self.levels = levels
         self.maps = [g for g in ("emissions", "geography") if channels.get(g)]
         self.weather = ClimbingConvLSTM(channels["weather"], encoder, dropout=dropout) if channels.get("weather") else None
+        self.upper = (
+            ClimbingConvLSTM(channels["upper"], upper, levels=True, dropout=dropout) if channels.get("upper") else None
+        )
         self.surface = nn.ModuleDict({g: DescendingCNN(channels[g], encoder, dropout=dropout) for g in self.maps})
         self.calendar = (
             nn.Sequential(
@@ -57,51 +65,44 @@ class DACNO2(nn.Module):
             if channels.get("calendar")
             else None
         )
-        groups = len(self.maps) + (self.weather is not None)
-        embedding = widths.embedding if self.calendar is not None else 0
-        self.fuse = nn.ModuleList(
-            inception_3d(groups * e + (embedding if i == 0 else 0), d, dropout=dropout)
-            for i, (e, d) in enumerate(zip(encoder, decoder, strict=True))
-        )
+        given = [(len(self.maps) + (self.weather is not None)) * e for e in encoder]
+        given = [n + u for n, u in zip(given, upper, strict=True)] if self.upper is not None else given
+        given[0] += widths.embedding if self.calendar is not None else 0
+        self.fuse = nn.ModuleList(inception_3d(n, d, dropout=dropout) for n, d in zip(given, decoder, strict=True))
         self.decode = nn.ModuleList(
             inception_3d(d + (decoder[i - 1] if i else 0), d, dropout=dropout) for i, d in enumerate(decoder)
         )
-        self.head = nn.Conv3d(decoder[-1], 1, 1)
-        assert self.head.bias is not None
-        nn.init.constant_(self.head.bias, float(torch.tensor(start).expm1().log()))  # softplus of it is `start`
+        self.head = nn.Linear(decoder[-1], 1)
+        nn.init.constant_(self.head.bias, math.log(math.expm1(start)))  # softplus of it is `start`
 
     def forward(self, groups: dict[str, Tensor]) -> Tensor:
-        """Normalised NO₂ on (batch, level, y, x) from calendar (batch, channel), weather (batch, time, channel, y, x) and
-        maps (batch, channel, y, x).
+        """Normalised NO₂ on (batch, level, y, x) from calendar (batch, channel), weather (batch, time, channel, y, x), upper
+        (batch, time, channel, level, y, x) and maps (1 or batch, channel, y, x).
         """
-        scales = self.encode(groups)
-        state = None
-        for i, (fuse, decode) in enumerate(zip(self.fuse, self.decode, strict=True)):
-            here = scales[i]  # (batch, channel, level, y, x)
-            if i == 0 and self.calendar is not None:
-                embedding = self.calendar(groups["calendar"])[:, :, None, None, None]
-                here = torch.cat([here, embedding.expand(-1, -1, *here.shape[2:])], 1)
-            here = fuse(here)
-            state = decode(here if state is None else torch.cat([here, _double(state)], 1))
+        state: Tensor | None = None
+        for parts, fuse, decode in zip(self.encode(groups), self.fuse, self.decode, strict=True):
+            here = fuse(parts)  # (batch, channel, level, y, x)
+            if state is not None:
+                here = torch.cat([here.expand(len(state), -1, -1, -1, -1), double(state)], 1)
+            state = decode(here)
         assert state is not None
-        return functional.softplus(self.head(state)).squeeze(1)  # (batch, 1, level, y, x) → (batch, level, y, x)
+        return functional.softplus(self.head(state.movedim(1, -1))).squeeze(-1)  # (batch, level, y, x, 1) → (…, x)
 
-    def encode(self, groups: dict[str, Tensor]) -> list[Tensor]:
-        """All groups lifted to levels and concatenated, one (batch, channel, level, y, x) a scale, coarse to fine."""
-        lifted = [[_lift(f, self.levels, 1) for f in self.surface[g](groups[g])] for g in self.maps]
+    def encode(self, groups: dict[str, Tensor]) -> list[list[Tensor | Lifted]]:
+        """What each group gives to each scale, coarse to fine, and in which levels it stands."""
+        found: list[list[Tensor | Lifted]] = [[] for _ in self.fuse]
+        for group in self.maps:  # a map that all samples share comes, and is encoded, once
+            for scale, features in zip(found, self.surface[group](groups[group]), strict=True):
+                scale.append(Lifted(features, 1, self.levels))
         if self.weather is not None:
-            lifted.append([_lift(f, self.levels, WEATHER_LEVELS) for f in self.weather(groups["weather"])])
-        batch = max(len(x) for x in groups.values())  # a map that all samples share comes, and is encoded, once
-        return [torch.cat([f.expand(batch, -1, -1, -1, -1) for f in scale], 1) for scale in zip(*lifted, strict=True)]
-
-
-def _lift(x: Tensor, levels: int, lowest: int) -> Tensor:
-    """(batch, channel, y, x) → (batch, channel, level, y, x): the same in the `lowest` levels, zeros above."""
-    lowest = min(lowest, levels)
-    filled = x[:, :, None].expand(-1, -1, lowest, -1, -1)
-    return functional.pad(filled, (0, 0, 0, 0, 0, levels - lowest))
-
-
-def _double(x: Tensor) -> Tensor:
-    """Twice the cells along y and x, none along levels."""
-    return functional.interpolate(x, scale_factor=(1, 2, 2), mode="nearest")
+            for scale, features in zip(found, self.weather(groups["weather"]), strict=True):
+                scale.append(Lifted(features, WEATHER_LEVELS, self.levels))
+        if self.upper is not None:
+            for scale, features in zip(found, self.upper(groups["upper"]), strict=True):
+                scale.append(features)
+        if self.calendar is not None:
+            embedding = self.calendar(groups["calendar"])[:, :, None, None]
+            first = found[0][0]
+            cells = (first.features if isinstance(first, Lifted) else first).shape[-2:]
+            found[0].append(Lifted(embedding.expand(-1, -1, *cells), self.levels, self.levels))
+        return found

@@ -1,0 +1,162 @@
+"""Maps of whole fields: models side by side, windows of them, and levels; Figs. 3, 4 and S1 of paper 000."""
+
+from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
+
+import numpy as np
+import polars as pl
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from airloom.grid import Grid
+from airloom.verify.figures import GREY, INK, MAP_COLOURS, STYLE, UNITS, WITHHELD, scale_bar
+from airloom.verify.tables import model_title
+from airloom.verify.volumes import Model
+
+WINDOW = 1 / 4  # of the grid's shorter side: the edge of a window
+Window = tuple[slice, slice]  # rows and columns
+
+
+def windows(population: np.ndarray, elevation: np.ndarray, surface: np.ndarray) -> dict[str, Window]:
+    """Three square windows that do not share their centre: the most people, the highest ground, the strongest gradient.
+
+    All on (y, x): inhabitants km⁻², m, and the mean surface field [µg m⁻³]. Each window is the one with the largest
+    mean; a later one must have its centre outside those before it.
+    """
+    rows, columns = surface.shape
+    size = max(round(WINDOW * min(rows, columns)), 4)
+    gradient = np.hypot(*np.gradient(np.nan_to_num(surface)))
+    wanted = {"Most populated": population, "Highest": elevation, "Strongest gradient": gradient}
+    chosen: dict[str, Window] = {}
+    for title, values in wanted.items():
+        means = _moving_mean(np.nan_to_num(values), size)
+        for y, x in chosen.values():  # a start whose centre lies in an earlier window
+            half = size // 2
+            means[max(y.start - half, 0) : y.start + half + 1, max(x.start - half, 0) : x.start + half + 1] = -np.inf
+        top, left = (int(v) for v in np.unravel_index(np.argmax(means), means.shape))
+        chosen[title] = slice(top, top + size), slice(left, left + size)
+    return chosen
+
+
+def _moving_mean(values: np.ndarray, size: int) -> np.ndarray:
+    """Means of all whole squares of `size` cells, by the row and column where they start."""
+    sums = np.pad(values.astype(float).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    return (sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]) / size**2
+
+
+@rc_context(STYLE)
+def surface_maps(means: Mapping[Model, np.ndarray], grid: Grid, stations: pl.DataFrame) -> Figure:
+    """Mean surface fields on (y, x) [µg m⁻³] in common colours; `stations` as in `figures.annual_map`."""
+    columns = 3 if len(means) > 4 else min(len(means), 2)
+    rows = -(-len(means) // columns)
+    height = 7.4 / columns * grid.shape[0] / grid.shape[1]
+    figure = Figure(figsize=(8.2, rows * (height + 0.45) + 0.4))
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    norm = common_colours(list(means.values()))
+    everywhere = slice(0, grid.shape[0]), slice(0, grid.shape[1])
+    for letter, axes, (model, mean) in zip(ascii_lowercase, panels, means.items(), strict=False):
+        _panel(axes, mean, grid, everywhere, norm, stations, size=16)
+        axes.set_title(f"({letter}) {model_title(*model)}", fontsize=9)
+    for axes in panels[len(means) :]:
+        axes.set_visible(False)
+    _bar(figure, norm, list(panels[: len(means)]))
+    figure.supxlabel(f"Easting [km], {grid.crs}", fontsize=9)
+    figure.supylabel("Northing [km]", fontsize=9)
+    return figure
+
+
+@rc_context(STYLE)
+def window_maps(
+    means: Mapping[Model, np.ndarray], chosen: Mapping[str, Window], grid: Grid, stations: pl.DataFrame
+) -> Figure:
+    """Windows of the mean surface fields, a row a window with its own colours, a column a model."""
+    figure = Figure(figsize=(1.75 * len(means) + 1.2, 2.0 * len(chosen) + 0.3))
+    panels = figure.subplots(len(chosen), len(means), squeeze=False)
+    for letter, line, (title, window) in zip(ascii_lowercase, panels, chosen.items(), strict=False):
+        norm = common_colours([m[window] for m in means.values()])
+        for axes, (model, mean) in zip(line, means.items(), strict=True):
+            _panel(axes, mean, grid, window, norm, stations, size=26)
+            axes.set(xticks=[], yticks=[])
+            if line is panels[0]:
+                axes.set_title(_short(model), fontsize=8.5)
+        line[0].set_ylabel(f"({letter}) {title}", fontsize=8.5)
+        _bar(figure, norm, list(line))
+    return figure
+
+
+@rc_context(STYLE)
+def level_maps(means: Mapping[Model, np.ndarray], levels: Sequence[float], grid: Grid) -> Figure:
+    """Mean fields on (level, y, x) [µg m⁻³], a row a level from the ground up with its own colours, a column a model."""
+    height = 1.75 * grid.shape[0] / grid.shape[1]
+    figure = Figure(figsize=(1.75 * len(means) + 1.4, (height + 0.12) * len(levels) + 0.35))
+    panels = figure.subplots(len(levels), len(means), squeeze=False)
+    everywhere = slice(0, grid.shape[0]), slice(0, grid.shape[1])
+    for index, (line, level) in enumerate(zip(panels, levels, strict=True)):
+        norm = common_colours([m[index] for m in means.values()])
+        for axes, (model, mean) in zip(line, means.items(), strict=True):
+            _panel(axes, mean[index], grid, everywhere, norm, None, bar=index == len(levels) - 1)
+            axes.set(xticks=[], yticks=[])
+            if index == 0:
+                axes.set_title(_short(model), fontsize=8.5)
+        line[0].set_ylabel(f"{level:g} m", fontsize=8.5)
+        _bar(figure, norm, list(line), label="")
+    figure.supylabel(f"Height; colours: mean {UNITS}", fontsize=9)
+    return figure
+
+
+def common_colours(fields: Sequence[np.ndarray]) -> Normalize:
+    """Colours from zero to the 99.5th percentile of all cells."""
+    cells = np.concatenate([f[np.isfinite(f)] for f in fields])
+    return Normalize(0, max(float(np.percentile(cells, 99.5)), 1e-6) if cells.size else 1)
+
+
+def _short(model: Model) -> str:
+    """A model's title over two lines, for a narrow panel."""
+    return model_title(*model).replace(", ", ",\n", 1)
+
+
+def _panel(
+    axes: Axes,
+    mean: np.ndarray,
+    grid: Grid,
+    window: Window,
+    norm: Normalize,
+    stations: pl.DataFrame | None,
+    *,
+    size: float = 0,
+    bar: bool = True,
+) -> None:
+    """A window of a map with the stations in it."""
+    (rows, columns), cell = window, grid.cell
+    left, right = (grid.left + cell * columns.start) / 1000, (grid.left + cell * columns.stop) / 1000
+    bottom, top = (grid.top - cell * rows.stop) / 1000, (grid.top - cell * rows.start) / 1000
+    axes.set_facecolor("#eeeeee")  # where there is no value
+    extent = (left, right, bottom, top)
+    axes.imshow(mean[window], extent=extent, cmap=MAP_COLOURS, norm=norm, interpolation="nearest")
+    if stations is not None and stations.height:
+        x, y = (v / 1000 for v in grid.project(stations["lon"].to_numpy(), stations["lat"].to_numpy()))
+        inside = (x > left) & (x < right) & (y > bottom) & (y < top)
+        colours, withheld = stations["observed"].to_numpy(), stations["withheld"].to_numpy()
+        for which, edge in ((inside & ~withheld, INK), (inside & withheld, WITHHELD)):
+            axes.scatter(
+                x[which], y[which], size, colours[which], cmap=MAP_COLOURS, norm=norm, edgecolors=edge, linewidths=0.9
+            )
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+    for side in axes.spines.values():
+        side.set_edgecolor(GREY)
+    axes.locator_params(nbins=4)
+    axes.ticklabel_format(style="plain", useOffset=False)
+    if bar:
+        scale_bar(axes, right - left)
+
+
+def _bar(figure: Figure, norm: Normalize, axes: list[Axes], label: str = f"Mean {UNITS}") -> None:
+    mappable = ScalarMappable(norm, MAP_COLOURS)
+    bar = figure.colorbar(mappable, ax=axes, shrink=0.9, pad=0.02, extend="max", label=label, aspect=18)
+    bar.outline.set_visible(False)
+    bar.locator = MaxNLocator(4)
+    bar.update_ticks()

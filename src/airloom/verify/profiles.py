@@ -1,0 +1,53 @@
+"""Mean profiles of places that differ in how many people live there."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from airloom.verify.volumes import Model
+
+DEGREES = {"city": 1500.0, "town": 300.0, "rural": 0.0}  # least inhabitants per km², GHSL's degrees of urbanisation
+
+
+def degrees(density: np.ndarray) -> dict[str, np.ndarray]:
+    """Which cells belong to each degree of urbanisation, boolean like `density` [inhabitants km⁻²]; NaN to none."""
+    masks, above = {}, np.full(density.shape, np.inf)
+    for name, least in DEGREES.items():
+        masks[name] = (density >= least) & (density < above)
+        above = np.full(density.shape, least)
+    return masks
+
+
+def profile_rows(means: Mapping[Model, np.ndarray], density: np.ndarray, levels: Sequence[float]) -> list[dict[str, Any]]:
+    """Mean of the cells of each degree on each level; Figs. S10 and 6 of paper 000.
+
+    `means` on (level, y, x) [µg m⁻³], `density` on (y, x) [inhabitants km⁻²], `levels` [m]. A row holds model, phase,
+    degree, level, cells, `mean` [µg m⁻³], `of_ground`, its ratio to the lowest level, and `of_cams`, that to the model
+    `cams-2km`; None where there is nothing to divide by.
+    """
+    cams = means.get(("cams-2km", None))
+    rows = []
+    for degree, mask in degrees(density).items():
+        if not mask.any():
+            continue
+        for (name, phase), field in means.items():
+            profile = _mean(field, mask)
+            beside = _mean(cams, mask) if cams is not None else np.full(len(profile), np.nan)
+            for level, mean, other in zip(levels, profile, beside, strict=True):
+                head = {"model": name, "phase": phase, "degree": degree, "level": float(level), "cells": int(mask.sum())}
+                ratios = {"of_ground": _ratio(mean, profile[0]), "of_cams": _ratio(mean, other)}
+                rows.append({**head, "mean": float(mean) if np.isfinite(mean) else None, **ratios})
+    return rows
+
+
+def _mean(field: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Mean of some cells on (level,), of those that have a value."""
+    cells = field[:, mask].astype(float)
+    there = np.isfinite(cells)
+    count = there.sum(1)
+    return np.where(count, np.where(there, cells, 0).sum(1) / np.maximum(count, 1), np.nan)
+
+
+def _ratio(a: float, b: float) -> float | None:
+    return float(a / b) if np.isfinite(a) and np.isfinite(b) and b > 0 else None

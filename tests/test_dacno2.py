@@ -1,0 +1,186 @@
+"""The DACNO₂ network from outside, and what `describe` says of it."""
+
+import pytest
+import torch
+
+from airloom.errors import StudyError
+from airloom.methods.dacno2.method import DACNO2Method
+from airloom.methods.dacno2.network import DACNO2, PRESETS, Widths
+from airloom.methods.describe import describe, made_up
+from airloom.nets.inception import Lifted
+from airloom.study import Study, changed
+from tests.small import STUDY
+
+CHANNELS = {"calendar": 2, "weather": 3, "upper": 2, "emissions": 2, "geography": 1}
+PAPER = {"calendar": 3, "weather": 14, "upper": 7, "emissions": 13, "geography": 6}  # 43 maps of 38 data sets
+TINY = Widths(encoder=(5, 5, 5, 5), upper=(6, 5, 5, 5), decoder=(4, 4, 4, 4), embedding=3)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def groups(channels: dict[str, int], *, batch=2, levels=1, cells=16, scales=4, shared=True) -> dict[str, torch.Tensor]:
+    """Random inputs; maps come once for all samples where `shared`."""
+    shapes = {
+        "calendar": (batch, channels.get("calendar", 0)),
+        "weather": (batch, 24, channels.get("weather", 0), *[cells >> (scales - 1)] * 2),
+        "upper": (batch, 24, channels.get("upper", 0), levels, *[cells >> (scales - 1)] * 2),
+        **{g: (1 if shared else batch, channels.get(g, 0), cells, cells) for g in ("emissions", "geography")},
+    }
+    return {g: torch.randn(shapes[g]) for g in channels}
+
+
+def network(channels: dict[str, int], **changes) -> DACNO2:
+    return DACNO2(channels, **({"levels": 1, "scales": 4, "widths": TINY, "dropout": 0.0} | changes))
+
+
+PRESENT = [
+    ("calendar", "weather", "upper", "emissions", "geography"),
+    ("calendar", "weather", "emissions", "geography"),
+    ("weather", "upper"),
+    ("weather", "emissions", "geography"),
+    ("calendar", "weather", "geography"),
+    ("calendar", "weather", "emissions"),
+    ("calendar", "emissions", "geography"),
+    ("calendar", "emissions"),
+    ("weather",),
+]
+
+
+@pytest.mark.parametrize("levels", [1, 8])
+@pytest.mark.parametrize("present", PRESENT, ids="-".join)
+def test_any_group_may_be_absent(present, levels):
+    channels = {g: CHANNELS[g] for g in present}
+    field = network(channels, levels=levels)(groups(channels, levels=levels))
+    assert field.shape == (2, levels, 16, 16)
+    assert torch.isfinite(field).all()
+    assert (field > 0).all()
+
+
+@pytest.mark.parametrize("scales", [1, 2, 3, 4])
+def test_as_many_scales_as_lie_between_the_weather_and_the_grid(scales):
+    field = network(CHANNELS, scales=scales)(groups(CHANNELS, scales=scales))
+    assert field.shape == (2, 1, 16, 16)
+
+
+def test_groups_stand_in_their_levels():
+    found = network(CHANNELS, levels=8).encode(groups(CHANNELS, levels=8))
+    *maps, weather, upper, calendar = found[0]
+    assert [part.lowest for part in maps] == [1, 1]
+    assert (weather.lowest, calendar.lowest) == (5, 8)
+    assert upper.shape == (2, 6, 8, 2, 2)
+    for scale in found[1:]:  # the calendar joins at the coarsest cells alone
+        assert [part.lowest for part in scale if isinstance(part, Lifted)] == [1, 1, 5]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("start", [0.3, 1.7, 4.0])
+def test_the_untrained_network_gives_about_the_start(preset, start):
+    field = network(CHANNELS, widths=PRESETS[preset], start=start)(groups(CHANNELS, batch=4, cells=32))
+    assert field.mean().item() == pytest.approx(start, abs=0.35)
+
+
+@pytest.mark.parametrize("levels", [1, 8])
+def test_gradients_reach_every_weight(levels):
+    net = network(CHANNELS, levels=levels)
+    net(groups(CHANNELS, levels=levels)).square().mean().backward()
+    for name, weight in net.named_parameters():
+        assert weight.grad is not None, name
+        assert torch.isfinite(weight.grad).all(), name
+        assert (weight.grad != 0).any(), name
+
+
+def test_a_map_that_all_days_share_is_the_map_repeated():
+    net = network(CHANNELS, levels=2)
+    inputs = groups(CHANNELS, batch=3, levels=2)
+    net(inputs)  # running statistics
+    repeated = {g: v.expand(3, *v.shape[1:]) if g in ("emissions", "geography") else v for g, v in inputs.items()}
+    with torch.no_grad():
+        torch.testing.assert_close(net.eval()(inputs), net(repeated), atol=1e-5, rtol=1e-5)
+
+
+def test_a_sample_is_the_same_whatever_its_batch():
+    net = network(CHANNELS)
+    inputs = groups(CHANNELS, batch=3)
+    net(inputs)
+    alone = {g: v if len(v) == 1 else v[1:2] for g, v in inputs.items()}
+    with torch.no_grad():
+        torch.testing.assert_close(net.eval()(inputs)[1:2], net(alone), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_run(preset):
+    with torch.no_grad():
+        assert network(CHANNELS, widths=PRESETS[preset]).eval()(groups(CHANNELS, cells=32)).shape == (2, 1, 32, 32)
+
+
+@pytest.mark.slow
+def test_the_base_preset_fills_a_tile_of_the_paper():
+    net = DACNO2(PAPER, levels=8, scales=4, widths=PRESETS["base"], dropout=0.1).eval()
+    with torch.no_grad():
+        field = net(groups(PAPER, batch=1, levels=8, cells=256))
+    assert field.shape == (1, 8, 256, 256)
+    assert torch.isfinite(field).all()
+
+
+# Describing
+
+
+WHOLE = {
+    "levels": [0, 50, 250],
+    "upper": {"files": ["*.nc"], "variables": ["t", "u"], "levels": [1000, 975, 950]},
+    "chemistry": {"files": ["*.nc"]},
+}
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return Study.model_validate(STUDY | WHOLE)
+
+
+def test_a_network_of_the_study_has_its_levels(study):
+    channels = {"calendar": 2, "weather": 3, "upper": 2, "emissions": 1}
+    field = DACNO2Method().network(study, channels, 1.0)(made_up(study, channels, 2))
+    assert field.shape == (2, 3, 32, 32)
+
+
+def test_describe_counts_weights_and_shows_shapes(study):
+    rows = {row.name: row for row in describe(study)}
+    network = DACNO2Method().network(study, {"calendar": 2, "weather": 3, "upper": 2, "emissions": 1}, 1.0)
+    assert rows["dacno2"].parameters == sum(p.numel() for p in network.parameters())
+    assert rows["dacno2"].shape == (1, 3, 32, 32)
+    assert rows["upper.stages.0"].shape == (1, 8, 3, 4, 4)
+    assert rows["upper.stages.3"].shape == (1, 5, 3, 32, 32)
+    # the head: 16 channels to one in 3 levels of 32 × 32 cells, a multiplication and an addition each
+    assert rows["head"].operations == 2 * 16 * 3 * 32 * 32
+    assert rows["head"].parameters == 16 + 1
+
+
+def test_parts_add_up(study):
+    rows = describe(study)
+    top = [row for row in rows if row.depth == 1]
+    assert sum(row.parameters for row in top) == rows[0].parameters
+    assert sum(row.operations for row in top) == rows[0].operations
+
+
+def test_describe_refuses_what_the_method_refuses(study):
+    with pytest.raises(StudyError, match="no preset 'smal'"):
+        describe(changed(study, {"method.preset": "smal"}))
+
+
+@pytest.mark.parametrize(("preset", "least", "most"), [("base", 80e9, 120e9), ("paper", 800e9, 1200e9)])
+def test_the_large_presets_are_as_large_as_they_say(preset, least, most):
+    asked = Study.model_validate(
+        STUDY
+        | {
+            "grid": {"centre": [3, 49], "shape": [256, 256]},
+            "tiles": {"size": 256, "stride": 256},
+            "levels": list(range(8)),
+            "upper": {"files": ["*.nc"]},
+            "chemistry": {"files": ["*.nc"]},
+            "method": {"preset": preset},
+        }
+    )
+    assert least < describe(asked)[0].operations < most

@@ -1,0 +1,41 @@
+"""Inputs that are not what the network was trained on."""
+
+import numpy as np
+import pytest
+
+from airloom.cube.normalise import Scale
+from airloom.errors import DataError
+from airloom.learn.familiar import check_familiar
+
+
+def scale(mean, deviation) -> Scale:
+    return Scale(np.asarray(mean, float), np.asarray(deviation, float))
+
+
+def test_another_year_is_familiar():
+    check_familiar("weather", ["t2m", "sp"], scale([283, 99e3], [7, 1e3]), scale([276, 98.5e3], [4, 900]), period="2023")
+
+
+def test_celsius_for_kelvin_is_named_with_both_figures():
+    with pytest.raises(DataError, match=r"weather of 2023 .* t2m: 9\.85 ± 7 found, 283 ± 7 in training"):
+        check_familiar("weather", ["t2m"], scale([283], [7]), scale([9.85], [7]), period="2023")
+
+
+def test_millimetres_for_metres_show_in_the_spread():
+    with pytest.raises(DataError, match=r"tp: 0\.1 ± 0\.3 found"):  # mean 0.33 deviations off would pass alone
+        check_familiar("weather", ["tp"], scale([1e-4], [3e-4]), scale([0.1], [0.3]), period="2023")
+
+
+def test_metres_for_millimetres_too():
+    with pytest.raises(DataError, match="tp"):
+        check_familiar("weather", ["tp"], scale([0.1], [0.3]), scale([1e-4], [3e-4]), period="2023")
+
+
+def test_reversed_levels_are_named_by_their_pressure():
+    trained, reversed_ = scale([[290, 250]], [[6, 5]]), scale([[250, 290]], [[5, 6]])
+    with pytest.raises(DataError, match=r"t at 1000 hPa: 250 ± 5 found.*t at 550 hPa: 290 ± 6 found"):
+        check_familiar("upper", ["t"], trained, reversed_, period="2023", levels=[1000, 550])
+
+
+def test_a_summer_without_snow_is_familiar():
+    check_familiar("weather", ["avg_tsrwe"], scale([1e-6], [4e-6]), scale([0.0], [1.0]), period="2023")

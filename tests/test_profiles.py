@@ -1,0 +1,96 @@
+"""Profiles by degree of urbanisation, and scores station by station, by hand."""
+
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+
+from airloom.grid import Tile
+from airloom.verify.per_station import (
+    edge_distance,
+    network_mean,
+    place,
+    station_scores,
+    station_summary,
+    type_rows,
+    yearly_levels,
+)
+from airloom.verify.profiles import degrees, profile_rows
+from airloom.verify.scores import PAIRS
+
+
+def test_degrees_hold_their_least_density_and_unknown_cells_belong_to_none():
+    masks = degrees(np.array([0.0, 299, 300, 1499, 1500, np.nan]))
+    assert {n: np.flatnonzero(m).tolist() for n, m in masks.items()} == {"city": [4], "town": [2, 3], "rural": [0, 1]}
+
+
+def test_profiles_by_hand():
+    # town cells hold 4 and 8 at the ground, 1 and 2 above: means 6 and 1.5, a quarter; CAMS has 3 and 3
+    density = np.array([[400.0, 500.0, 10.0]])
+    net = np.array([[[4.0, 8.0, 1.0]], [[1.0, 2.0, np.nan]]])
+    rows = profile_rows({("net", 3): net, ("cams-2km", None): np.full((2, 1, 3), 3.0)}, density, (0, 50))
+    town = [r for r in rows if (r["model"], r["degree"]) == ("net", "town")]
+    assert [r["mean"] for r in town] == [6, 1.5]
+    assert [r["of_ground"] for r in town] == [1, 0.25]
+    assert [r["of_cams"] for r in town] == [2, 0.5]
+    assert town[0]["cells"] == 2
+    above = next(r for r in rows if (r["model"], r["degree"], r["level"]) == ("net", "rural", 50))
+    assert (above["mean"], above["of_ground"]) == (None, None)
+    assert "city" not in {r["degree"] for r in rows}
+
+
+def pairs(rows):
+    """From (model, phase, station, type, area, day of 2023, predicted, observed), all withheld."""
+    return pl.DataFrame(
+        [(m, p, "withheld", s, kind, area, date(2023, 1, day), x, y) for m, p, s, kind, area, day, x, y in rows],
+        schema=PAIRS,
+        orient="row",
+    )
+
+
+FEW = [
+    ("net", 3, "A", "background", "urban", 1, 2.0, 1.0),
+    ("net", 3, "A", "background", "urban", 2, 4.0, 3.0),
+    ("net", 3, "B", "industrial", "rural", 1, 5.0, 9.0),
+    ("net", 3, "B", "industrial", "rural", 2, 9.0, 5.0),
+    ("cams-2km", None, "A", "background", "urban", 1, 0.0, 1.0),
+    ("cams-2km", None, "A", "background", "urban", 2, 2.0, 3.0),
+]
+
+
+def test_station_scores_and_their_mean_by_hand():
+    places = pl.DataFrame({"station": ["A", "B"], "place": ["centre", "edge"]})
+    table = station_scores(pairs(FEW), places)
+    a, b, _ = table.iter_rows(named=True)
+    assert (a["r"], a["rmse"], a["bias"], a["place"]) == (pytest.approx(1), 1, 1, "centre")
+    assert a["r2"] == pytest.approx(1 - 2 / 2)  # observed 1, 3: variance sum 2; squared errors 1 + 1
+    assert (b["r"], b["rmse"], b["place"]) == (pytest.approx(-1), 4, "edge")
+    summary = station_summary(table).row(0, named=True)
+    assert (summary["stations"], summary["rmse_mean"], summary["r_mean"]) == (2, 2.5, pytest.approx(0))
+    by_place = {r["place"]: r["rmse_median"] for r in station_summary(table, ["place"]).iter_rows(named=True) if r["phase"]}
+    assert by_place == {"centre": 1, "edge": 4}
+
+
+def test_means_of_network_and_year():
+    first = network_mean(pairs(FEW)).filter(pl.col("phase") == 3).row(0, named=True)
+    assert (first["n"], first["predicted"], first["observed"]) == (2, 3.5, 5)
+    year = yearly_levels(pairs(FEW)).filter(pl.col("phase") == 3).row(0, named=True)
+    assert (year["year"], year["predicted"], year["observed"]) == (2023, 5, 4.5)
+
+
+def test_types_are_scored_on_the_station_days_that_all_models_have():
+    rows = type_rows(pairs(FEW), draws=10, seed=0)
+    assert {(r["model"], r["stratum"], r["n"]) for r in rows} == {
+        (m, s, 2) for m in ("net", "cams-2km") for s in ("all", "urban")
+    }
+    alone = type_rows(pairs(FEW[:4]), draws=10, seed=0)
+    assert {r["stratum"]: r["n"] for r in alone} == {"all": 4, "urban": 2, "rural": 2, "industrial": 2}
+
+
+def test_distance_to_the_edge_is_that_of_the_best_tile():
+    # tiles of 16 from columns 0 and 8: column 8 is 7 cells inside the first and on the edge of the second
+    tiles = [Tile(0, 0, 16), Tile(0, 8, 16)]
+    distance = edge_distance(np.array([8, 8, 0, 8]), np.array([8, 23, 12, 30]), tiles)
+    assert distance.tolist() == [7, 0, 0, -1]
+    assert place(distance, 16).tolist() == ["centre", "edge", "edge", "edge"]
