@@ -75,7 +75,8 @@ def stations(folder: Path, plan: Plan) -> tuple[Stations, np.ndarray]:
             f"{folder}/eea/assimilated.csv names all {len(withheld)} background stations; none is left to score at. "
             "Make a twin with a larger window."
         )
-    return found, withheld
+    made = found.daily.notnull().any("station")  # a twin may have the first days of each month alone
+    return replace(found, daily=found.daily.isel(time=made)), withheld
 
 
 def months(days: np.ndarray) -> list[tuple[str, np.ndarray]]:
@@ -228,10 +229,28 @@ def show(result: dict[str, Any]) -> None:
         rmse, r, r2 = (with_interval(row[s], row[f"{s}_ci"]) for s in ("rmse", "r", "r2"))
         bias = with_interval(row["bias"], row["bias_ci"], signed=True)
         print(f"{row['model']:26} {row['stratum']:8} {row['n']:7,}  {rmse:18} {r:18} {r2:22} {bias}")
-    for target in result["targets"]:
+    show_targets(result["targets"])
+
+
+def show_targets(targets: Sequence[dict[str, Any]]) -> None:
+    """A line each."""
+    for target in targets:
         span, paper = f"{number(target['lowest'])} … {number(target['highest'])}", number(target["paper"])
         said = f"CAMS {target['stratum']:5} {target['score']:4} {number(target['value']):>6}"
         print(f"{'met' if target['met'] else 'MISSED':6} {said}, target {span} (paper {paper})", flush=True)
+
+
+def mean_targets(twins: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each target with the mean of all twins."""
+    rows = []
+    for same in zip(*(t["targets"] for t in twins), strict=True):
+        values = [t["value"] for t in same if t["value"] is not None]
+        mean = float(np.mean(values)) if values else None
+        met = mean is not None and same[0]["lowest"] <= mean <= same[0]["highest"]
+        rows.append(
+            {**{k: same[0][k] for k in ("stratum", "score", "lowest", "highest", "paper")}, "value": mean, "met": met}
+        )
+    return rows
 
 
 def main() -> None:
@@ -244,6 +263,9 @@ def main() -> None:
     for folder in asked.folders:
         found.append(difficulty(folder))
         show(found[-1])
+    together = mean_targets(found)
+    print(f"\nmean of {len(found)} twins")
+    show_targets(together)
     content = {
         "date": str(date.today()),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
@@ -253,6 +275,7 @@ def main() -> None:
             **{p: version(p) for p in ("numpy", "xarray", "polars", "lightgbm")},
         },
         "draws": DRAWS,
+        "mean": together,
         "twins": found,
     }
     write_json(asked.out, content)

@@ -14,7 +14,7 @@ import zarr
 from airloom.check import check
 from airloom.cube.build import _blocks, _empty, build
 from airloom.cube.chemistry import daily_means
-from airloom.cube.decode import Asked, products
+from airloom.cube.decode import Asked, _means, products
 from airloom.cube.normalise import Scale, Sums
 from airloom.cube.store import Cube
 from airloom.errors import DataError, StudyError
@@ -166,7 +166,7 @@ ASKED = Asked(
 )
 
 
-def part(hours: int, height: float, value: float) -> xr.Dataset:
+def hourly(hours: int, height: float, value: float) -> xr.Dataset:
     """The first hours of 31 January at one height, in two cells: the hour's number times a value."""
     time = DAYS[0].astype("datetime64[ns]") + np.arange(hours) * np.timedelta64(1, "h")
     values = np.broadcast_to(np.arange(hours, dtype=np.float32)[:, None, None, None] * value, (hours, 1, 1, 2))
@@ -175,17 +175,23 @@ def part(hours: int, height: float, value: float) -> xr.Dataset:
 
 
 def test_a_daily_mean_needs_eighteen_hours():
+    # hours 0 … 17: mean 8.5
+    assert _means(hourly(18, 0, 1))["no2"].values.ravel().tolist() == [8.5, 8.5]
+    assert np.isnan(_means(hourly(17, 0, 1))["no2"]).all()
+    assert _means(hourly(18, 0, 1))["stream"].values.tolist() == [1]
+
+
+def test_a_day_without_a_level_is_left_out_whole_and_named():
     # hours 0 … 17 at the ground: mean 8.5; 0 … 23 at 50 m, doubled: 23; of 1 February there is nothing
     ledger = Ledger()
-    found = daily_means([part(18, 0, 1), part(24, 50, 2)], ASKED, DAYS, ledger)
+    found = daily_means([_means(hourly(18, 0, 1)), _means(hourly(24, 50, 2))], ASKED, DAYS, ledger)
     assert found[0].tolist() == [[[8.5, 8.5]], [[23, 23]]]
     assert np.isnan(found[1]).all()
-    assert [(e.what, e.why) for e in ledger.of("day", "out")] == [
-        ("2019-02-01", "no chemistry to learn from: none at all; 18 hours are needed")
-    ]
-    found = daily_means([part(17, 0, 1), part(24, 50, 2)], ASKED, DAYS[:1], ledger)
+    why = "no mean of 18 hours or more to learn from: "
+    assert [(e.what, e.why) for e in ledger.of("day", "out")] == [("2019-02-01", why + "none at all")]
+    found = daily_means([_means(hourly(17, 0, 1)), _means(hourly(24, 50, 2))], ASKED, DAYS[:1], ledger)
     assert np.isnan(found).all()  # whole, also where there are hours enough
-    assert ledger.of("day", "out")[-1].why == "no chemistry to learn from: no2 at 0 m (17 h); 18 hours are needed"
+    assert ledger.of("day", "out")[-1].why == why + "no2 at 0 m"
 
 
 def test_sums_and_scale_by_level():
@@ -201,7 +207,7 @@ def test_sums_and_scale_by_level():
 
 
 def test_large_cubes_are_chunked_by_the_day(twin_files, tmp_path):
-    (weather, upper, chemistry) = products(twin_study(twin_files))
+    weather, upper, chemistry, _ = products(twin_study(twin_files))
     region = Grid.around(2, 48, cell=16000, shape=(64, 84))
     group = zarr.open_group(zarr.storage.MemoryStore(), mode="w")
     for asked in (weather, upper, chemistry):

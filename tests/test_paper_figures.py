@@ -137,7 +137,7 @@ def test_the_report_shows_whole_fields_where_there_are_any(world, tmp_path):
     page = report(world, tmp_path / "with.html")
     assert [t for t in new if f"<h2>{t}</h2>" in page] == list(new)
     assert "CAMS, bilinear to 2 km" in page
-    assert "column 0–1000 m" in page
+    assert "<td>0–1000\u00a0m</td>" in page
     row = next(r for r in world[0].rows if (r["target"], r["phase"], r["level"]) == ("truth", 3, 500))
     assert f"{row['rmse']:.3f}" in page
     anchors = set(re.findall(r'<section id="([^"]+)"', page))

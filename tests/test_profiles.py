@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from airloom.grid import Tile
+from airloom.verify.collect import series_of
 from airloom.verify.per_station import (
     edge_distance,
     network_mean,
@@ -86,6 +87,12 @@ def test_types_are_scored_on_the_station_days_that_all_models_have():
     }
     alone = type_rows(pairs(FEW[:4]), draws=10, seed=0)
     assert {r["stratum"]: r["n"] for r in alone} == {"all": 4, "urban": 2, "rural": 2, "industrial": 2}
+
+
+def test_series_at_stations_reads_the_ground_a_day_at_a_time():
+    table = pl.DataFrame({"row": [0, 1], "column": [1, 0]})
+    fields = np.arange(16.0).reshape(2, 2, 2, 2)
+    assert series_of(fields.__getitem__, table, 2).tolist() == [[1, 2], [9, 10]]
 
 
 def test_distance_to_the_edge_is_that_of_the_best_tile():

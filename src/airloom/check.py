@@ -119,24 +119,23 @@ def _product(asked: Asked, paths: list[Path], workers: int, found: Findings) -> 
         if not told.all():
             found.lines.append(f"  {(~told).sum()} of {len(days)} days are in no file, {days[~told][0]} the first")
     _levels(asked, files, part, found)
-    hourly = len(days) * HOURS * math.prod(asked.shape) * 4
-    stored = hourly / HOURS if asked.group == "chemistry" else hourly
+    stored = len(days) * (1 if asked.daily else HOURS) * math.prod(asked.shape) * 4
     found.seconds["prepare"] = found.seconds.get("prepare", 0) + one * len(files) / max(1, workers) * 1.1
-    found.disk += 1.1 * hourly + 1.4 * stored  # parts and store
-    found.memory = max(found.memory, 3 * part.nbytes * max(1, workers) + JOINING * min(hourly, BLOCK_BYTES))
+    found.disk += 2.5 * stored  # parts and store
+    found.memory = max(found.memory, 3 * part.nbytes * max(1, workers) + JOINING * min(stored, BLOCK_BYTES))
     found.standing += stored if stored < IN_MEMORY else 0
 
 
 def _levels(asked: Asked, files: list[Member], part: xr.Dataset, found: Findings) -> None:
     """Levels that the study asks for and that the files do not have: by their names, or else by the one that was read."""
     named = [FILE.search(m.label) for m in files]
-    if asked.group == "chemistry" and all(named):
+    if asked.daily and all(named):
         there, where = {float(n["height"]) for n in named if n}, "no file is"
     else:
         dim = "height" if "height" in part.dims else "level"
         there, where = set(part[dim].values.tolist()) if dim in part.dims else set(), f"{part.attrs['file']} is not"
     if absent := [f"{v:g}" for v in asked.vertical if v not in there]:
-        found.lines.append(f"  {asked.group}: {where} at {', '.join(absent)} {'m' if asked.group == 'chemistry' else 'hPa'}")
+        found.lines.append(f"  {asked.group}: {where} at {', '.join(absent)} {'m' if asked.daily else 'hPa'}")
 
 
 def _training(study: Study, stations: Stations, found: Findings) -> None:

@@ -290,6 +290,9 @@ class Verification(Part):
     """How the fields are scored."""
 
     years: tuple[int, ...] = Field(min_length=1, description="Years that are predicted and scored.")
+    truth: tuple[str, ...] = Field(
+        (), description="Patterns of a twin's truth below the data folder; fields are then scored in every cell and level."
+    )
     baselines: tuple[Baseline, ...] = Field(
         get_args(Baseline), description="What stands beside the method, on the same split; all by default."
     )

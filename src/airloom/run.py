@@ -49,7 +49,9 @@ from airloom.parts import Phase
 from airloom.progress import Progress, quiet
 from airloom.stations import split
 from airloom.study import Study
-from airloom.verify.collect import all_pairs, means, network_of
+from airloom.verify.assemble import pairs_of, volumes_of
+from airloom.verify.collect import means
+from airloom.verify.evaluation import Volumes
 from airloom.verify.report import write_report
 from airloom.verify.tables import evaluate
 
@@ -178,30 +180,22 @@ class Run:
         return file
 
     def evaluate(self) -> dict[str, Any]:
-        """Fields to scores beside baselines on the same split; writes `pairs.parquet`, `stations.parquet`, `scores.json`."""
+        """Fields to scores beside baselines on the same split, at stations and, where the study has levels or a truth, in
+        whole fields; writes `pairs.parquet`, `stations.parquet`, `scores.json`, `volumes.npz`.
+        """
         with self._timed("evaluate"):
             fields: dict[int, xr.Dataset] = {p.number: self._field(p) for p in self.study.phases}
-            table = self.cube.stations.table
-            pairs = all_pairs(
-                fields,
-                network_of(
-                    self.cube,
-                    self._withheld,
-                    factor=self.study.weather_factor,
-                    train_years=self._train_years,
-                    adapt_years=self._adapt_years,
-                    test=self._test_days(),
-                    seed=self.study.seed,
-                ),
-                table,
-                model=self.study.method.name,
-                baselines=self.study.verification.baselines,
-                pollutant=self.study.pollutant,
-            )
+            asked = self.study, self.cube, fields, self._test_days()
+            pairs = pairs_of(*asked, withheld=self._withheld)
             for name, content in (("pairs", pairs), ("stations", self._stations)):
                 with whole(self.folder / f"{name}.parquet") as aside:
                     content.write_parquet(aside)
-            scores = {"study": self.study.name, **evaluate(pairs, draws=self.study.verification.draws, seed=self.study.seed)}
+            draws = self.study.verification.draws
+            scores = {"study": self.study.name, **evaluate(pairs, draws=draws, seed=self.study.seed)}
+            if volumes := volumes_of(*asked, tiles=self._tiles, data=self.data):
+                scores["rows"] += volumes.rows
+                scores["differences"] += volumes.differences
+                volumes.write(self._volumes_path)
             write_json(self.folder / "scores.json", scores)
         return scores
 
@@ -224,9 +218,14 @@ class Run:
                 ledger=self.ledger,
                 facts=self.facts(),
                 training=[{"phase": p.number, **epoch} for p in self.study.phases for epoch in self._epochs(p)],
+                volumes=Volumes.read(self._volumes_path) if self._volumes_path.is_file() else None,
             )
             self.ledger.write(self.folder / "ledger.json")
         return path
+
+    @property
+    def _volumes_path(self) -> Path:
+        return self.folder / "volumes.npz"
 
     @property
     def fingerprint(self) -> str:
@@ -273,21 +272,12 @@ class Run:
         """The stations' table with a column `withheld`."""
         return self.cube.stations.table.with_columns(withheld=pl.Series(self._withheld))
 
-    @property
-    def _train_years(self) -> list[int]:
-        """Years of the phases before the last that starts from them; the first phase's statistics normalise."""
-        return sorted({y for p in self.study.phases if p.number < 3 for y in p.years})
-
-    @property
-    def _adapt_years(self) -> list[int]:
-        return sorted({y for p in self.study.phases if p.number == 3 for y in p.years})
-
     @cached_property
     def _normaliser(self) -> Normaliser:
         """Made of the training years and stations once, and kept in the run; made anew where it is of another cube."""
         path = self.folder / "normalisation.json"
         if not path.is_file() or read_json(path).get("study") != self.fingerprint:
-            found = Normaliser.of(self.cube, self._train_years or self._adapt_years, ~self._withheld)
+            found = Normaliser.of(self.cube, self.study.train_years or self.study.adapt_years, ~self._withheld)
             with full_disk_named(self.folder):
                 write_json(path, {"study": self.fingerprint, **found.to_json()})
         return Normaliser.from_json(read_json(path))

@@ -65,6 +65,16 @@ class Study(Part):
         """The grid of the fields."""
         return self.grid.grid()
 
+    @property
+    def train_years(self) -> list[int]:
+        """Years of the phases before the adaptive one."""
+        return sorted({y for p in self.phases if p.number < 3 for y in p.years})
+
+    @property
+    def adapt_years(self) -> list[int]:
+        """Years that the adaptive phase is tuned to."""
+        return sorted({y for p in self.phases if p.number == 3 for y in p.years})
+
     @cached_property
     def chemistry_factor(self) -> int:
         """Grid cells along a cell of the chemistry model's fields."""

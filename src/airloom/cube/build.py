@@ -185,8 +185,8 @@ def _empty(group: zarr.Group, asked: Asked, days: int) -> None:
     All of a day over CHUNK_CELLS² cells or less is one chunk, for batches are of days here and there.
     """
     levels = ("level",) * bool(asked.vertical)
-    over = asked.shape[1:] if asked.group == "chemistry" else (HOURS, *asked.shape)
-    dims = ("time", *levels, "y", "x") if asked.group == "chemistry" else ("time", "hour", "channel", *levels, "y", "x")
+    over = asked.shape[1:] if asked.daily else (HOURS, *asked.shape)
+    dims = ("time", *levels, "y", "x") if asked.daily else ("time", "hour", "channel", *levels, "y", "x")
     cells = [math.ceil(n / math.ceil(n / CHUNK_CELLS)) for n in asked.grid.shape]
     day = (*over[:-2], *cells)
     chunk = min(max(CHUNK_BYTES // (4 * math.prod(day)), 1), CHUNK_DAYS)
@@ -224,7 +224,7 @@ def _join(asked: Asked, data: Path, group: zarr.Group, aside: Path, workers: int
 def _write_block(parts: list[xr.Dataset], asked: Asked, days: np.ndarray, block: slice, group: zarr.Group) -> None:
     """Some days of a product: values, which days are there, ledger and sums."""
     ledger = Ledger()
-    if asked.group == "chemistry":
+    if asked.daily:
         values = daily_means(parts, asked, days[block], ledger)
         sums = Sums.of(np.moveaxis(values, 1, 0))
     else:
@@ -234,7 +234,8 @@ def _write_block(parts: list[xr.Dataset], asked: Asked, days: np.ndarray, block:
     group[asked.group][block] = values
     group[f"{asked.group}_days"][block] = np.isfinite(values.reshape(len(values), -1)[:, 0])  # a day is there whole or not
     first = str(days[block.start])
-    group.attrs["ledger"] = {**group.attrs["ledger"], f"{asked.group} {first}": [asdict(e) for e in ledger.entries]}
+    if asked.group != "ground":  # what it lacks, chemistry lacks too
+        group.attrs["ledger"] = {**group.attrs["ledger"], f"{asked.group} {first}": [asdict(e) for e in ledger.entries]}
     done = {**group.attrs["sums"][asked.group], first: sums.to_json()}
     group.attrs["sums"] = {**group.attrs["sums"], asked.group: done}  # last: this marks the block as done
 

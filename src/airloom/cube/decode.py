@@ -23,6 +23,8 @@ from airloom.sources.registry import GRIDDED
 from airloom.study import Study
 
 VERTICAL = {"level": "hPa", "height": "m"}  # what a source may call its vertical dimension, and the unit there
+TAUGHT = "chemistry", "ground"  # the chemistry model: on all levels on its own cells, and at the ground on the study's
+LEAST_HOURS = 18  # of a day, as a station's mean needs them
 MARGIN = 0.2  # degrees round the grid that bilinear weights need of CAMS' 0.1°
 
 
@@ -45,9 +47,14 @@ class Asked:
     fill_hours: int = 0
 
     @property
+    def daily(self) -> bool:
+        """Whether means over days are asked for, and not hours."""
+        return self.group in TAUGHT
+
+    @property
     def columns(self) -> list[str]:
         """What each variable on each level is called in a message, levels fastest."""
-        unit = "m" if self.group == "chemistry" else "hPa"
+        unit = "m" if self.daily else "hPa"
         return [f"{n} at {v:g} {unit}" for n in self.variables for v in self.vertical] or list(self.variables)
 
     @property
@@ -65,17 +72,27 @@ class Asked:
         source = GRIDDED[self.source]()
         if not isinstance(source, CAMSEurope):
             part = source.read(member, self.variables)
+        elif not source.speaks_of(member, self.vertical):
+            return xr.Dataset()
         else:
             lon, lat = self.grid.lonlat()
             box = lon.min() - MARGIN, lat.min() - MARGIN, lon.max() + MARGIN, lat.max() + MARGIN
             hours = np.datetime64(self.start, "ns"), np.datetime64(self.end, "ns") + np.timedelta64(23, "h")
             part = source.read(member, self.variables, box=box, hours=hours)
+            part = _means(part) if part.data_vars and part.sizes["time"] else part
         dim = next((d for d in VERTICAL if d in part.dims), None)
         return part.sel({dim: np.isin(part[dim], self.vertical)}) if dim else part
 
 
+def _means(part: xr.Dataset) -> xr.Dataset:
+    """Means over the UTC days of a file, labelled by their start; NaN where a day has fewer than LEAST_HOURS."""
+    by_day = part.drop_vars("stream").resample(time="1D")
+    means = by_day.mean().where(by_day.count() >= LEAST_HOURS)
+    return means.assign_coords(stream=part["stream"].resample(time="1D").max()).assign_attrs(part.attrs)
+
+
 def products(study: Study) -> list[Asked]:
-    """All that a study asks for: weather, upper, chemistry, as far as it has them."""
+    """All that a study asks for: weather, upper, chemistry, ground, as far as it has them."""
     period = study.period.start, study.period.end
     found = []
     if study.weather:
@@ -89,7 +106,9 @@ def products(study: Study) -> list[Asked]:
     if study.chemistry:
         cells = study.target_grid.coarsen(study.chemistry_factor)
         model = study.chemistry
-        found.append(Asked("chemistry", model.source, model.files, (study.pollutant,), study.levels, cells, *period))
+        what = model.source, model.files, (study.pollutant,)
+        found.append(Asked("chemistry", *what, study.levels, cells, *period))
+        found.append(Asked("ground", *what, study.levels[:1], study.target_grid, *period))
     return found
 
 
@@ -199,7 +218,7 @@ def _check_levels(parts: Sequence[xr.Dataset], asked: Asked) -> None:
         held = {float(v) for p in parts if variable in p for v in p[variable].attrs["at"].split()}
         absent = [v for v in asked.vertical if v not in held]
         if held and absent:
-            unit, key = ("m", "levels") if asked.group == "chemistry" else ("hPa", f"{asked.group}.levels")
+            unit, key = ("m", "levels") if asked.daily else ("hPa", f"{asked.group}.levels")
             raise DataError(
                 f"{asked.group}.files: {variable} at {absent[0]:g} {unit} is in none of {len(parts)} files; they hold "
                 f"{', '.join(f'{v:g}' for v in sorted(held))} {unit}. Fetch that level too, or leave it out of {key}."

@@ -58,13 +58,17 @@ def maps(parts: tuple[LayerPart, ...], study: Study, data: Path) -> Inputs:
     """Static maps on (channel, y, x), float32; maps of 0 and 1 stay plain.
 
     Raises:
-        DataError: as the source; or a cell has no value, as where elevation or night light ends. Of roads, people and
+        DataError: as the source; a layer changes with time; or a cell has no value, as where elevation or night light ends. Of roads, people and
             emissions a cell without any has 0, also at sea; the sea has a class of land cover.
     """
     names, values, plain = [], [], []
     for part in parts:
         found = _source(part, data).layers(study.target_grid)
         for name, layer in zip(map_names(part), found.data_vars.values(), strict=True):
+            if set(layer.dims) != {"y", "x"}:  # emissions that change by the hour are what is to be found, not an input
+                raise DataError(
+                    f"layer {name}: is on {layer.dims}, and a map stands still, on ('y', 'x'). Average it over time."
+                )
             names.append(name)
             values.append(_checked(layer.to_numpy(), name, part.log))
         if part.how == "classes":

@@ -20,7 +20,7 @@ from airloom.study import Study
 
 CALENDAR = "calendar"
 MAPS = ("emissions", "geography")
-GRIDDED = ("weather", "upper", "chemistry")
+GRIDDED = ("weather", "upper", "chemistry", "ground")
 INPUTS = ("weather", "upper")  # a day without them is left out; one without chemistry only teaches less
 IN_MEMORY = 2**30  # bytes of a group that is read whole, once
 
@@ -30,7 +30,7 @@ class Cube:
     """A complete cube, opened for reading.
 
     `weather` (time, hour, channel, y, x) and `upper` (time, hour, channel, level, y, x) in physical units, NaN whole on days
-    without them; `chemistry` (time, level, y, x) [µg m⁻³], likewise; `calendar` (time, channel) with the daily numbers;
+    without them; `chemistry` (time, level, y, x) [µg m⁻³], likewise, and `ground`, the same model's lowest level on the grid's own cells; `calendar` (time, channel) with the daily numbers;
     `emissions`, `geography` (channel, y, x); `observed` (time, station) [µg m⁻³], NaN where there is no value.
     """
 

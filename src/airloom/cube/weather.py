@@ -22,37 +22,38 @@ def whole_days(parts: Sequence[xr.Dataset], asked: Asked, days: np.ndarray, ledg
     Raises:
         DataError: as the source's `combine`; or values are missing in some cells only, as over sea in ERA5-Land.
     """
-    values = by_hour(parts, asked, days, ledger)
+    hours = np.arange(days[0], days[-1] + 1, dtype="datetime64[h]")
+    values = on_times(parts, asked, hours, ledger).reshape(len(days), HOURS, *asked.shape)
     columns = values.reshape(len(days), HOURS, len(asked.columns), *asked.grid.shape)  # a view: channels and levels in one
     _check_cells(columns, asked)
     _fill(columns, asked, days, ledger)
     return values
 
 
-def by_hour(parts: Sequence[xr.Dataset], asked: Asked, days: np.ndarray, ledger: Ledger) -> np.ndarray:
-    """Hourly fields of `days` on (time, hour, channel, [level,] y, x), float32; NaN where they are missing.
+def on_times(parts: Sequence[xr.Dataset], asked: Asked, times: np.ndarray, ledger: Ledger) -> np.ndarray:
+    """Fields of `times` (datetime64[h], ascending) on (time, channel, [level,] y, x), float32; NaN where they are missing.
 
     Raises:
         DataError: as the source's `combine`.
     """
-    hours = np.arange(days[0], days[-1] + 1, dtype="datetime64[h]")
-    values = np.full((len(hours), *asked.shape), np.nan, np.float32)
+    values = np.full((len(times), *asked.shape), np.nan, np.float32)
     absent = [n for n in asked.variables if not any(n in p for p in parts)]
     # a sum that ends at the next midnight belongs to this period, so parts are taken up to and with it
-    close = [p for p in parts if p.indexes["time"][0] <= hours[-1] + 1 and p.indexes["time"][-1] >= hours[0]]
-    near = [p.sel(time=(p.time >= hours[0]) & (p.time <= hours[-1] + 1)).load() for p in close]
+    close = [p for p in parts if p.indexes["time"][0] <= times[-1] + 1 and p.indexes["time"][-1] >= times[0]]
+    near = [p.sel(time=(p.time >= times[0]) & (p.time <= times[-1] + 1)).load() for p in close]
     near = [p.assign_attrs(asked=" ".join(absent)) for p in near if p.sizes["time"]]  # others may lack for a while
     if near:
         joined = GRIDDED[asked.source]().combine(near, ledger)
         dim = next((d for d in VERTICAL if d in joined.dims), None)
         joined = joined.reindex({dim: list(asked.vertical)}) if dim else joined
-        at = ((joined.time.to_numpy().astype("datetime64[h]") - hours[0]) / np.timedelta64(1, "h")).astype(int)
-        inside = (at >= 0) & (at < len(hours))
+        found = joined.time.to_numpy().astype("datetime64[h]")
+        at = np.minimum(np.searchsorted(times, found), len(times) - 1)
+        asked_for = times[at] == found
         for channel, name in enumerate(asked.variables):
             if name in joined:
                 array = joined[name].transpose("time", *([dim] if dim else []), "y", "x")
-                values[at[inside], channel] = array.to_numpy()[inside]
-    return values.reshape(len(days), HOURS, *asked.shape)
+                values[at[asked_for], channel] = array.to_numpy()[asked_for]
+    return values
 
 
 def _check_cells(values: np.ndarray, asked: Asked) -> None:

@@ -108,7 +108,7 @@ class Reader:
                 continue
             values = self.cube.read(group, days, *self._cells(group, tile))
             values = self.normaliser.scales[group].apply(values, axis=CHANNELS[group])
-            inputs[group] = torch.from_numpy(np.ascontiguousarray(values, np.float32))
+            inputs[group] = _tensor(values)
         observed = torch.from_numpy(self._observed(days, tile, seen))
         return Batch(inputs, observed, self._chemistry(days, tile) if chemistry else None, days, tile)
 
@@ -147,6 +147,11 @@ class Reader:
     def _daily(self) -> np.ndarray:
         """Observed values on (time, station)."""
         return self.cube.stations.daily.to_numpy()
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    """Values in torch's own memory: numpy's begins anywhere, and the last bits of a matrix product depend on where."""
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32)).clone()
 
 
 def order(

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +121,7 @@ class PhaseTrainer:
         self.optimiser = torch.optim.AdamW(trained, lr=phase.learning_rate, weight_decay=phase.weight_decay)
         self.steps = sum(1 for _ in self._order(0)) * phase.epochs
         self.log = Log()
+        self.former_field: dict[tuple[int, Tile], Tensor] = {}
 
     @property
     def state(self) -> Path:
@@ -145,6 +145,7 @@ class PhaseTrainer:
         if self.state.is_file():
             facts = load_state(self.state, self.network, self.optimiser, belongs_to=self.study)
             self.log = Log(**facts["log"])
+        self.former_field = self._remember(progress)
         board = Board(self.folder / "board", self.log.epoch)
         try:
             with stop_asked() as asked:
@@ -232,8 +233,8 @@ class PhaseTrainer:
             loss = loss + self._chemistry_loss(predicted, batch.chemistry)
         if weights.roughness:
             loss = loss + weights.roughness * roughness(predicted, self.reader.cube.grid.cell)
-        if weights.former_ssim and self.former is not None:
-            before = torch.stack([self._former_field[day, batch.tile] for day in batch.days.tolist()])
+        if self.former_field:
+            before = torch.stack([self.former_field[day, batch.tile] for day in batch.days.tolist()])
             now = self._coarse(predicted, weights.ssim_cell)
             loss = loss + weights.former_ssim * structural_dissimilarity(now, before, window=weights.ssim_window)
         return loss
@@ -252,20 +253,21 @@ class PhaseTrainer:
         """A field on cells of `cell` metres."""
         return functional.avg_pool2d(field, max(1, round(cell / self.reader.cube.grid.cell)))
 
-    @cached_property
-    def _former_field(self) -> dict[tuple[int, Tile], Tensor]:
+    def _remember(self, progress: Progress) -> dict[tuple[int, Tile], Tensor]:
         """The former model's field of every day and tile of the phase; in a fixed order, so that a resumed run has the same."""
-        assert self.former is not None
+        if self.former is None or not self.phase.loss.former_ssim:
+            return {}
         days = np.flatnonzero(self.sets.train_days | self.sets.check_days)
         fields = {}
         self.former.eval()
         with torch.no_grad():
-            for tile in self.tiles:
+            for done, tile in enumerate(self.tiles):
+                progress(f"what {self.name} starts from, tile", done, len(self.tiles))
                 for start in range(0, len(days), CHECK):
                     block = days[start : start + CHECK]
-                    field = self.former(self.reader.read(block, tile).inputs)
-                    field = self._coarse(field, self.phase.loss.ssim_cell)
+                    field = self._coarse(self.former(self.reader.read(block, tile).inputs), self.phase.loss.ssim_cell)
                     fields.update({(day, tile): one for day, one in zip(block.tolist(), field, strict=True)})
+        progress(f"what {self.name} starts from, tile", len(self.tiles), len(self.tiles))
         return fields
 
     def validate(self) -> float:

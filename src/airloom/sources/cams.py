@@ -89,6 +89,11 @@ class CAMSEurope(GriddedSource):
                 part = part.assign_coords(stream=("time", stream))
         return part.assign_attrs(file=member.label, asked=" ".join(variables), holds=" ".join(holds))
 
+    def speaks_of(self, member: Member, heights: Sequence[float]) -> bool:
+        """Whether a file may hold one of `heights` [m], by its name; one whose name tells no height may."""
+        named = FILE.search(member.label)
+        return named is None or float(named["height"]) in heights
+
     def span(self, member: Member) -> tuple[np.datetime64, np.datetime64] | None:
         """First and last hour (datetime64[h]) of a file; None where it holds no pollutant of this product, or no hour.
 

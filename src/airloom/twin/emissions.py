@@ -17,7 +17,13 @@ from airloom.twin.noise import SPREAD, octave
 
 SECTORS = ("road", "transport", "energy", "industry", "residential", "shipping")
 YEAR = 365.25 * 86400.0
-PERSONAL = {"road": 2.6, "transport": 1.6, "energy": 0.7, "industry": 1.0, "residential": 0.8}  # kg NO₂ a person and year
+PERSONAL = {
+    "road": 2.45,
+    "transport": 1.5,
+    "energy": 0.65,
+    "industry": 0.95,
+    "residential": 0.75,
+}  # kg NO₂ a person and year
 THRIFT = 0.65  # power of the people in a cell by which they drive and heat: the dense town does with less for each
 LANE = 4.0  # kg NO₂ s⁻¹ of a lane with the traffic of the Dover Strait, through 1000 km
 STACK = {"energy": 0.95, "industry": 0.6, "shipping": 0.3}  # share that leaves by stacks; the rest at the ground

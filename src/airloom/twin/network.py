@@ -13,9 +13,9 @@ from airloom.twin.geography import Geography
 
 SPACE = 700.0  # km² of land for a station
 KINDS = {  # type, area: share of the network; standard deviation of the log of the place's own factor, which is even; its mean
-    ("background", "urban"): (0.40, 0.30, 1.13),
+    ("background", "urban"): (0.40, 0.30, 1.12),
     ("background", "suburban"): (0.18, 0.28, 1.02),
-    ("background", "rural"): (0.17, 0.34, 0.68),
+    ("background", "rural"): (0.17, 0.34, 0.66),
     ("industrial", "suburban"): (0.08, 0.20, 1.08),
     ("traffic", "urban"): (0.17, 0.25, 1.35),
 }

@@ -9,6 +9,7 @@ import xarray as xr
 from airloom.cube.store import CALENDAR, MAPS, Cube
 from airloom.verify.baselines import BASELINES, Network
 from airloom.verify.scores import SEASONS, pair
+from airloom.verify.volumes import Day
 
 
 def at_stations(field: xr.Dataset, table: pl.DataFrame, days: np.ndarray, pollutant: str) -> np.ndarray:
@@ -17,6 +18,12 @@ def at_stations(field: xr.Dataset, table: pl.DataFrame, days: np.ndarray, pollut
     rows, columns = (xr.DataArray(table[n].to_numpy(), dims="station") for n in ("row", "column"))
     values = surface.isel(y=rows, x=columns).reindex(time=days.astype("datetime64[ns]")).transpose("time", "station")
     return values.to_numpy().astype(float)
+
+
+def series_of(read: Day, table: pl.DataFrame, days: int) -> np.ndarray:
+    """The lowest level of fields on (level, y, x) [µg m⁻³], read a day at a time, at the stations' cells: (time, station)."""
+    rows, columns = table["row"].to_numpy(), table["column"].to_numpy()
+    return np.stack([read(day)[0, rows, columns] for day in range(days)]).astype(float)
 
 
 def network_of(

@@ -43,7 +43,9 @@ class Volumes:
 
     def write(self, path: Path) -> None:
         """Keep all in one .npz file, whole or not at all."""
-        named = {f"mean:{name}:{'' if phase is None else phase}": field for (name, phase), field in self.means.items()}
+        named: dict[str, Any] = {
+            f"mean:{name}:{'' if phase is None else phase}": field for (name, phase), field in self.means.items()
+        }
         facts = {
             "rows": self.rows,
             "differences": self.differences,

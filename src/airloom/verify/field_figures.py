@@ -101,9 +101,9 @@ def level_scores(rows: Sequence[Mapping[str, Any]], target: str) -> Figure:
             own = [r for r in chosen if (r["model"], r["phase"]) == model and r[score] is not None]
             heights, style = [r["level"] for r in own], line_style(model)
             axes.plot([r[score] for r in own], heights, markersize=3.5, linewidth=1.3, **style)
-            if spans := [r.get(f"{score}_ci") for r in own if r.get(f"{score}_ci")]:
-                low, high = zip(*spans, strict=True)
-                axes.fill_betweenx(heights[: len(low)], low, high, color=style["color"], alpha=0.18, linewidth=0)
+            for height, between in zip(heights, (r.get(f"{score}_ci") for r in own), strict=True):
+                if between:
+                    axes.plot(between, [height, height], color=style["color"], linewidth=3, alpha=0.4, solid_capstyle="butt")
         _heights(axes, sorted({r["level"] for r in chosen}))
         axes.set_title(f"({letter})", fontsize=9)
         axes.set_xlabel(label)
@@ -138,7 +138,7 @@ def network_series(series: pl.DataFrame, models: Sequence[Model], target: str = 
     locator = AutoDateLocator(maxticks=12)
     lower.xaxis.set_major_locator(locator)
     lower.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    figure.legend(*upper.get_legend_handles_labels(), loc="outside upper left", ncols=4)
+    figure.legend(*upper.get_legend_handles_labels(), loc="outside upper left", ncols=5)
     return figure
 
 
@@ -158,9 +158,9 @@ def station_maps(table: pl.DataFrame, models: Sequence[Model], stations: pl.Data
     `stations` has the columns station, lon, lat [degrees].
     """
     placed = table.filter(pl.col("target") == "withheld").join(stations.select("station", "lon", "lat"), on="station")
-    height = 2.6 * min(grid.shape[0] / grid.shape[1], 1.25)
-    figure = Figure(figsize=(2.75 * len(models) + 3.4, 2 * height + 1.2))
-    panels = figure.subplots(2, len(models) + 1, squeeze=False, width_ratios=[1] * len(models) + [0.9])
+    height = 1.9 * min(grid.shape[0] / grid.shape[1], 1.25)
+    figure = Figure(figsize=(2.0 * len(models) + 3.0, 2 * height + 1.1))
+    panels = figure.subplots(2, len(models) + 1, squeeze=False, width_ratios=[1] * len(models) + [1.25])
     letters = iter(ascii_lowercase)
     left, bottom, right, top = (edge / 1000 for edge in grid.bounds)
     for line, (score, label) in zip(panels, (("r", "r [1]"), ("r2", "R² [1]")), strict=True):
@@ -168,14 +168,14 @@ def station_maps(table: pl.DataFrame, models: Sequence[Model], stations: pl.Data
         for axes, model in zip(line, models, strict=False):
             part = _of(placed, model)
             x, y = (v / 1000 for v in grid.project(part["lon"].to_numpy(), part["lat"].to_numpy()))
-            marks = axes.scatter(x, y, 26, part[score], cmap=SCORE_COLOURS, vmin=low, vmax=1, edgecolors=INK, linewidths=0.4)
+            marks = axes.scatter(x, y, 20, part[score], cmap=SCORE_COLOURS, vmin=low, vmax=1, edgecolors=INK, linewidths=0.4)
             axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[], facecolor="#f6f6f6")
-            axes.set_title(f"({next(letters)}) {model_title(*model)}", fontsize=8.5)
+            title = model_title(*model).replace(", ", ",\n", 1)
+            axes.set_title(f"({next(letters)}) {title}", fontsize=8.5)
         bar = figure.colorbar(marks, ax=list(line[:-1]), shrink=0.85, pad=0.02, extend="min", label=label)
         bar.outline.set_visible(False)
         _boxes(line[-1], placed, models, score)
-        line[-1].set_title(f"({next(letters)}) by area", fontsize=8.5)
-        line[-1].set_ylabel(label)
+        line[-1].set_title(f"({next(letters)}) {label.removesuffix(' [1]')} by area", fontsize=8.5)
     marks = panels[0, -1].get_legend_handles_labels()
     figure.legend(*marks, loc="outside lower right", ncols=4)
     return figure
@@ -195,7 +195,7 @@ def _boxes(axes: Axes, table: pl.DataFrame, models: Sequence[Model], score: str)
         for line in (*boxes["medians"], *boxes["whiskers"], *boxes["caps"]):
             line.set(color=INK, linewidth=0.8)
         axes.plot([], [], color=style["color"], linewidth=6, label=style["label"])
-    axes.set_xticks(range(len(AREAS)), AREAS)
+    axes.set_xticks(range(len(AREAS)), AREAS, fontsize=8)
     low, _ = axes.get_ylim()
     axes.set_ylim(max(low, -1.0), 1.02)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)

@@ -63,6 +63,8 @@ def surface_maps(means: Mapping[Model, np.ndarray], grid: Grid, stations: pl.Dat
         axes.set_title(f"({letter}) {model_title(*model)}", fontsize=9)
     for axes in panels[len(means) :]:
         axes.set_visible(False)
+    for axes in panels[max(len(means) - columns, 0) : len(means)]:  # the lowest of each column, above a free place too
+        axes.tick_params(labelbottom=True)
     _bar(figure, norm, list(panels[: len(means)]))
     figure.supxlabel(f"Easting [km], {grid.crs}", fontsize=9)
     figure.supylabel("Northing [km]", fontsize=9)
@@ -76,14 +78,14 @@ def window_maps(
     """Windows of the mean surface fields, a row a window with its own colours, a column a model."""
     figure = Figure(figsize=(1.75 * len(means) + 1.2, 2.0 * len(chosen) + 0.3))
     panels = figure.subplots(len(chosen), len(means), squeeze=False)
-    for letter, line, (title, window) in zip(ascii_lowercase, panels, chosen.items(), strict=False):
-        norm = common_colours([m[window] for m in means.values()])
+    for index, (line, (title, window)) in enumerate(zip(panels, chosen.items(), strict=True)):
+        norm = pattern_colours([m[window] for m in means.values()])
         for axes, (model, mean) in zip(line, means.items(), strict=True):
             _panel(axes, mean, grid, window, norm, stations, size=26)
             axes.set(xticks=[], yticks=[])
-            if line is panels[0]:
+            if index == 0:
                 axes.set_title(_short(model), fontsize=8.5)
-        line[0].set_ylabel(f"({letter}) {title}", fontsize=8.5)
+        line[0].set_ylabel(f"({ascii_lowercase[index]}) {title}", fontsize=8.5)
         _bar(figure, norm, list(line))
     return figure
 
@@ -96,13 +98,13 @@ def level_maps(means: Mapping[Model, np.ndarray], levels: Sequence[float], grid:
     panels = figure.subplots(len(levels), len(means), squeeze=False)
     everywhere = slice(0, grid.shape[0]), slice(0, grid.shape[1])
     for index, (line, level) in enumerate(zip(panels, levels, strict=True)):
-        norm = common_colours([m[index] for m in means.values()])
+        norm = pattern_colours([m[index] for m in means.values()])
         for axes, (model, mean) in zip(line, means.items(), strict=True):
             _panel(axes, mean[index], grid, everywhere, norm, None, bar=index == len(levels) - 1)
             axes.set(xticks=[], yticks=[])
             if index == 0:
                 axes.set_title(_short(model), fontsize=8.5)
-        line[0].set_ylabel(f"{level:g} m", fontsize=8.5)
+        line[0].set_ylabel(f"({ascii_lowercase[index]}) {level:g} m", fontsize=8.5)
         _bar(figure, norm, list(line), label="")
     figure.supylabel(f"Height; colours: mean {UNITS}", fontsize=9)
     return figure
@@ -112,6 +114,16 @@ def common_colours(fields: Sequence[np.ndarray]) -> Normalize:
     """Colours from zero to the 99.5th percentile of all cells."""
     cells = np.concatenate([f[np.isfinite(f)] for f in fields])
     return Normalize(0, max(float(np.percentile(cells, 99.5)), 1e-6) if cells.size else 1)
+
+
+def pattern_colours(fields: Sequence[np.ndarray]) -> Normalize:
+    """Colours from the 0.5th to the 99.5th percentile, so that a pattern on a background shows.
+
+    They span at least a quarter of the upper end: what hardly varies is not made to look as if it did.
+    """
+    cells = np.concatenate([f[np.isfinite(f)] for f in fields])
+    high = float(common_colours(fields).vmax or 1)
+    return Normalize(min(float(np.percentile(cells, 0.5)), 0.75 * high) if cells.size else 0, high)
 
 
 def _short(model: Model) -> str:
@@ -156,7 +168,9 @@ def _panel(
 
 def _bar(figure: Figure, norm: Normalize, axes: list[Axes], label: str = f"Mean {UNITS}") -> None:
     mappable = ScalarMappable(norm, MAP_COLOURS)
-    bar = figure.colorbar(mappable, ax=axes, shrink=0.9, pad=0.02, extend="max", label=label, aspect=18)
+    bar = figure.colorbar(
+        mappable, ax=axes, shrink=0.9, pad=0.02, extend="both" if norm.vmin else "max", label=label, aspect=18
+    )
     bar.outline.set_visible(False)
     bar.locator = MaxNLocator(4)
     bar.update_ticks()

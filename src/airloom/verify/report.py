@@ -128,7 +128,7 @@ def _headline(
         (number(row["bias"], signed=True), "bias [µg m⁻³]", _span(row["bias_ci"], signed=True)),
         (f"{row['n']:,}", "station-days", f"on {row['days']:,} days"),
     ]
-    links = "".join(link(t) for t in titles)
+    links = " ".join(link(t) for t in titles)
     return (
         f'<h1>{escape(str(study["title"]))}</h1><p class="where">{where}</p>'
         f'<p class="lead">{_sentence(scores, row, rival)}</p>{cards(numbers)}<nav>{links}</nav>'

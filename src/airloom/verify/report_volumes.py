@@ -66,16 +66,17 @@ def _levels(volumes: Volumes, target: str) -> str:
     gaps = {(d["model"], d["phase"], d["stratum"], d["level"]): d for d in volumes.differences if d["target"] == target}
     cells = []
     for r in sorted(rows, key=_order):
+        digits = 4 if (r["level"] or 0) >= 1000 else 3  # there is little NO₂ aloft
         gap = gaps.get((r["model"], r["phase"], r["stratum"], r["level"]))
-        change = with_interval(gap["rmse_difference"], gap["rmse_difference_ci"], signed=True, digits=3) if gap else "–"
+        change = with_interval(gap["rmse_difference"], gap["rmse_difference_ci"], signed=True, digits=digits) if gap else "–"
         cells.append(
             (
                 _band(r),
-                model_title(r["model"], r["phase"]),
-                with_interval(r["rmse"], r["rmse_ci"], digits=3),
+                model_title(r["model"], r["phase"]).replace(", phase ", ",\u00a0phase\u00a0"),
+                with_interval(r["rmse"], r["rmse_ci"], digits=digits),
                 number(r["r"]),
                 with_interval(r["r2"], r["r2_ci"]),
-                number(r["bias"], signed=True, digits=3),
+                number(r["bias"], signed=True, digits=digits),
                 number(r["temporal_r"]),
                 number(r["regional_r"]),
                 change,
@@ -83,27 +84,32 @@ def _levels(volumes: Volumes, target: str) -> str:
         )
     last = volumes.differences[0] if volumes.differences else None
     name = model_title(last["reference"], last["reference_phase"]) if last else "method"
-    heads = ("Level", "Model", "RMSE", "r", "R²", "Bias", "r over days, cells", "r over days, region", f"ΔRMSE of {name}")
+    heads = ("Level", "Model", "RMSE", "r", "R²", "Bias", "Cell r", "Region r", "ΔRMSE")
     note = (
-        f"{rows[0]['days']:,} days; {volumes.skipped[target]:,} without values of all are left out. R² of all levels pooled "
+        f"{rows[0]['days']:,} days; {volumes.skipped[target]:,} without values of all are left out. Cell r: correlation over days, the "
+        f"mean of all cells; region r: that of the region's daily means. ΔRMSE: {name} less this model. R² of all levels pooled "
         "flatters: most of that variance is the decrease with height."
     )
     figure = embed(
-        field_figures.level_scores(rows, target), f"{TARGETS[target]}: scores by level; bands are 95 % intervals."
+        field_figures.level_scores(rows, target), f"{TARGETS[target]}: scores by level; bars are 95 % intervals over days."
     )
     return f'<h3>{TARGETS[target]}</h3>{figure}{table(heads, cells)}<p class="note">{note}</p>'
 
 
-def _order(row: Mapping[str, Any]) -> tuple[bool, bool, float]:
+def _order(row: Mapping[str, Any]) -> tuple[bool, bool, float, str]:
     """All levels pooled first, then each from the ground up, then the columns; models keep their order within."""
     pooled = row["level"] is None and row["stratum"] == "all"
-    return not pooled, row["level"] is None, row["level"] or 0.0
+    return not pooled, row["level"] is None, row["level"] or 0.0, row["stratum"]
 
 
 def _band(row: Mapping[str, Any]) -> str:
     if row["level"] is not None:
-        return f"{row['level']:g} m"
-    return "all levels" if row["stratum"] == "all" else str(row["stratum"]).replace("-", "–")
+        return f"{row['level']:g}\u00a0m"
+    return (
+        "all"
+        if row["stratum"] == "all"
+        else str(row["stratum"]).removeprefix("column ").replace("-", "–").replace(" ", "\u00a0")
+    )
 
 
 def _maps(means: Mapping[Model, np.ndarray], volumes: Volumes, grid: Grid, stations: pl.DataFrame) -> str:

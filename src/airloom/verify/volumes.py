@@ -85,7 +85,11 @@ class VolumeSums:
             sums = _pointwise(np.where(where, values, 0.0), np.where(where, observed, 0.0), where)
             for total, part in zip(_sums(self.by_day[model]), _sums(sums), strict=True):
                 total[day] = part.sum((1, 2))
-            self.by_cell[model] = self.by_cell[model] + sums if model in self.by_cell else sums
+            if model not in self.by_cell:
+                self.by_cell[model] = sums
+                continue
+            for total, part in zip(_sums(self.by_cell[model]), _sums(sums), strict=True):
+                total += part
         self.used[day] = True
         return True
 

@@ -1,0 +1,95 @@
+"""A run's fields, stations, baselines, chemistry model and truth, put together for scoring."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import xarray as xr
+
+from airloom.cube.store import Cube
+from airloom.grid import Tile
+from airloom.sources.members import matching
+from airloom.study import Study
+from airloom.verify.collect import all_pairs, network_of, series_of
+from airloom.verify.days import chemistry, chemistry_on_grid, layer, predicted, truth
+from airloom.verify.evaluation import CAMS, Volumes, evaluate_volumes
+from airloom.verify.per_station import edge_distance, place
+from airloom.verify.scores import pair
+from airloom.verify.volumes import Day, Model
+
+
+def pairs_of(
+    study: Study, cube: Cube, fields: Mapping[int, xr.Dataset], test: np.ndarray, *, withheld: np.ndarray
+) -> pl.DataFrame:
+    """Predicted and observed values at all stations: the method's phases, the baselines, and the chemistry model where the study
+    has one.
+
+    Arguments:
+        study: what was asked.
+        cube: its inputs and stations.
+        fields: each phase's, by its number.
+        test: days that are scored, bool on (time,).
+        withheld: bool on (station,).
+    """
+    network = network_of(
+        cube,
+        withheld,
+        factor=study.weather_factor,
+        train_years=study.train_years,
+        adapt_years=study.adapt_years,
+        test=test,
+        seed=study.seed,
+    )
+    table, baselines = cube.stations.table, study.verification.baselines
+    pairs = all_pairs(fields, network, table, model=study.method.name, baselines=baselines, pollutant=study.pollutant)
+    if not cube.has_chemistry:
+        return pairs
+    cams = series_of(chemistry_on_grid(cube, np.flatnonzero(test)), table, int(test.sum()))
+    return pl.concat([pairs, pair(cams, network.observed[test], cube.days[test], table, withheld, model=CAMS[0])])
+
+
+def volumes_of(
+    study: Study,
+    cube: Cube,
+    fields: Mapping[int, xr.Dataset],
+    test: np.ndarray,
+    *,
+    tiles: Sequence[Tile],
+    data: Path,
+) -> Volumes | None:
+    """Whole fields of every phase beside the chemistry model and a twin's truth; None where the study has neither.
+
+    Arguments as in `pairs_of`; `tiles` are the network's windows, and `data` is where the truth's patterns start from.
+
+    Raises:
+        DataError: a pattern of the truth matches nothing, or it lies on other cells.
+    """
+    patterns = study.verification.truth
+    if not cube.has_chemistry and not patterns:
+        return None
+    at, table = np.flatnonzero(test), cube.stations.table
+    days = cube.days[at]
+    models: dict[Model, Day] = {(study.method.name, n): predicted(f, days, study.pollutant) for n, f in fields.items()}
+    known, cams = None, None
+    if patterns:
+        paths = matching(data, patterns, "verification.truth")
+        known = truth(paths, study.target_grid, study.levels, days, study.pollutant)
+    if cube.has_chemistry:
+        cams = chemistry(cube, at)
+        models[CAMS] = chemistry_on_grid(cube, at)
+    edge = edge_distance(table["row"].to_numpy(), table["column"].to_numpy(), tiles)
+    return evaluate_volumes(
+        models,
+        days=days,
+        levels=study.levels,
+        cams=cams,
+        truth=known,
+        factor=study.chemistry_factor,
+        against=(study.method.name, study.phases[-1].number),
+        population=layer(cube, "population"),
+        elevation=layer(cube, "elevation"),
+        places=pl.DataFrame({"station": table["station"], "place": place(edge, study.tiles.size)}),
+        draws=study.verification.draws,
+        seed=study.seed,
+    )
