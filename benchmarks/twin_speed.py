@@ -50,7 +50,7 @@ def parts(world: World, threads: int) -> dict[str, float]:
     state = model.start(world.plan.start)
     other, air = np.empty_like(state.amount), model.air.copy()
     wind = np.full(air.shape, 2.0, np.float32)
-    border = model.beyond(world.plan.start)
+    border = model.beyond(world.plan.start, world.weather.day(world.plan.start))
     exchanged, settled = model.between * np.float32(0.1), model.night * np.float32(0.01)
     names = ("horizontal wind", "vertical wind", "mixing", "copy")
     works = (

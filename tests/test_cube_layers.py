@@ -64,7 +64,8 @@ def test_log_and_plain(small, tmp_path):
     )
     found = maps(parts, small.study, tmp_path)
     assert found.names == ["lights", *map_names(parts[1])]
-    assert found.values[:, 0, 0] == pytest.approx([np.log(10), 1, 0, 0, 0, 0])  # 9 is an artificial surface
+    assert found.values[:, 0, 0] == pytest.approx([np.log(2), 1, 0, 0, 0, 0])  # 1 + 9 / 9; 9 is an artificial surface
+    assert found.logarithms == {"lights": 9.0}
     assert found.plain == map_names(parts[1])
     assert found.values.dtype == np.float32
 
@@ -79,7 +80,7 @@ def test_cells_beyond_a_raster_are_refused(small, tmp_path):
 def test_a_logarithm_of_what_has_none_is_refused(small, tmp_path):
     grid = small.study.target_grid
     raster(tmp_path / "a.tif", np.full(grid.shape, -4.0), grid)
-    with pytest.raises(DataError, match=r"layer elevation: holds -4, of which log\(1 \+ value\) does not exist"):
+    with pytest.raises(DataError, match=r"layer elevation: holds -4, and log\(1 \+ value / mean\) is of amounts"):
         maps((LayerPart(source="raster", name="elevation", files=("a.tif",), log=True),), small.study, tmp_path)
 
 

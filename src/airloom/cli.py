@@ -2,11 +2,11 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from cyclopts import App, Parameter
@@ -42,6 +42,20 @@ Set = Annotated[
         name="--set", negative="", help="Change a key of the study, as in --set seed=1 or --set stations.split.seed=2."
     ),
 ]
+
+
+@app.command
+def demo(
+    folder: Annotated[Path, Parameter(help="Where the demo's world and run go.")] = Path("demo"),
+    *,
+    cores: Annotated[int, Parameter(help="Cores to use.")] = 2,
+) -> None:
+    """Make a small world whose truth is known, train DACNO₂ on its files in three phases, score it, and write a report."""
+    from airloom.demo import demo as carry_through
+
+    with _shown() as show:
+        run, scores = carry_through(folder, cores=cores, progress=show)
+    _tell(run, scores)
 
 
 @app.command
@@ -96,16 +110,13 @@ def report(study: StudyFile, *, data: Data = None, folder: Folder = None, worker
 @app.command(name="run")
 def run_all(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
     """All of it: prepare, train, predict, evaluate, report."""
-    from airloom.verify.tables import summary_table
-
     with _run(study, data, folder, workers, set_) as run:
         run.prepare()
         run.train()
-        field = run.predict()
+        run.predict()
         scores = run.evaluate()
-        page = run.report()
-    Console().print(summary_table(scores))
-    print(f"fields: {field}\nscores: {run.folder / 'scores.json'}\nreport: {page}")
+        run.report()
+    _tell(run, scores)
 
 
 @twin.command
@@ -212,6 +223,18 @@ def _data(study: Study, given: Path | None) -> Path:
 
 def _folder(study: Study, given: Path | None) -> Path:
     return given or Path("runs") / study.name
+
+
+def _tell(run: "Run", scores: Mapping[str, Any]) -> None:
+    """The scores as tables, and where everything lies."""
+    from airloom.verify.tables import field_table, summary_table
+
+    screen = Console()
+    screen.print(summary_table(scores))
+    if (fields := field_table(scores)) is not None:
+        screen.print()
+        screen.print(fields)
+    print(f"fields: {run.netcdf}\nscores: {run.folder / 'scores.json'}\nreport: {run.folder / 'report.html'}")
 
 
 @contextmanager

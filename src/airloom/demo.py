@@ -2,6 +2,7 @@
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -29,8 +30,8 @@ def plan() -> Plan:
     return Plan(start, end, lon=lon, lat=lat, size=size, cell=asked.grid.cell, days=DAYS)
 
 
-def demo(folder: Path, *, cores: int = 2, progress: Progress = quiet) -> Run:
-    """Make the twin and carry the study through; an interrupted demo goes on. Returns the finished run.
+def demo(folder: Path, *, cores: int = 2, progress: Progress = quiet) -> tuple[Run, dict[str, Any]]:
+    """Make the twin and carry the study through; an interrupted demo goes on. Returns the finished run and its scores.
 
     Arguments:
         folder: where twin and run go.
@@ -42,6 +43,6 @@ def demo(folder: Path, *, cores: int = 2, progress: Progress = quiet) -> Run:
     run.prepare()
     run.train()
     run.predict()
-    run.evaluate()
+    scores = run.evaluate()
     run.report()
-    return run
+    return run, scores

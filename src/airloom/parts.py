@@ -126,7 +126,11 @@ class LayerPart(Part):
     )
     years: tuple[int, ...] = Field((2018,), description="Years of an inventory whose mean is taken; 2018 in the paper.")
     units: str = Field("1", description="Unit of a raster's values.")
-    log: bool = Field(False, description="Use log(1 + value): for quantities that span decades, such as population.")
+    log: bool = Field(
+        False,
+        description="Use log(1 + value / mean over the window): for quantities that span decades, such as emissions and people. "
+        "The paper scales by mean and deviation alone; a power plant's cell is then a hundred deviations from the rest.",
+    )
 
     @model_validator(mode="after")
     def _has_files(self) -> "LayerPart":

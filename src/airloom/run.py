@@ -173,7 +173,7 @@ class Run:
                     attrs=attributes,
                     progress=self.progress,
                 )
-        last, file = self._field(self.study.phases[-1]), self.folder / "fields" / f"{self.study.name}.nc"
+        last, file = self._field(self.study.phases[-1]), self.netcdf
         if not file.is_file() or read(file).attrs.get("weights") != last.attrs["weights"]:
             with self._timed("write NetCDF"):
                 write_netcdf(last, file)
@@ -222,6 +222,11 @@ class Run:
             )
             self.ledger.write(self.folder / "ledger.json")
         return path
+
+    @property
+    def netcdf(self) -> Path:
+        """The last phase's field in one file."""
+        return self.folder / "fields" / f"{self.study.name}.nc"
 
     @property
     def _volumes_path(self) -> Path:

@@ -171,7 +171,8 @@ def _begin(study: Study, data: Path, aside: Path) -> zarr.Group:
     for kind, parts in (("emissions", study.emissions), ("geography", study.geography)):
         if parts:
             found = maps(parts, study, data)
-            _put(group, kind, found.values, ("channel", "y", "x"), names=found.names, plain=found.plain)
+            attributes = {"names": found.names, "plain": found.plain, "logarithms": found.logarithms}
+            _put(group, kind, found.values, ("channel", "y", "x"), **attributes)
     _put(group, "observed", stations.daily.to_numpy(), ("time", "station"), units="ug m-3")
     for asked in products(study):
         _empty(group, asked, len(days))

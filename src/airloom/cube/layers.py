@@ -1,6 +1,6 @@
 """Inputs that stand still or change from day to day alone: maps, calendar and daily numbers; and how many inputs there are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,14 @@ from airloom.study import Study
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Some inputs of one group: their names, their values with one channel a name, and the names of those that are not scaled."""
+    """Some inputs of one group: their names, their values with one channel a name, the names of those that are not scaled, and the
+    mean by which those are divided that enter as logarithms.
+    """
 
     names: list[str]
     values: np.ndarray
     plain: list[str]
+    logarithms: dict[str, float] = field(default_factory=dict)
 
 
 def group_channels(study: Study) -> dict[str, int]:
@@ -61,7 +64,7 @@ def maps(parts: tuple[LayerPart, ...], study: Study, data: Path) -> Inputs:
         DataError: as the source; a layer changes with time; or a cell has no value, as where elevation or night light ends. Of roads, people and
             emissions a cell without any has 0, also at sea; the sea has a class of land cover.
     """
-    names, values, plain = [], [], []
+    names, values, plain, logarithms = [], [], [], {}
     for part in parts:
         found = _source(part, data).layers(study.target_grid)
         for name, layer in zip(map_names(part), found.data_vars.values(), strict=True):
@@ -71,9 +74,12 @@ def maps(parts: tuple[LayerPart, ...], study: Study, data: Path) -> Inputs:
                 )
             names.append(name)
             values.append(_checked(layer.to_numpy(), name, part.log))
+            if part.log:
+                logarithms[name] = float(values[-1].mean(dtype=np.float64)) or 1.0
+                values[-1] = np.log1p(values[-1] / logarithms[name])
         if part.how == "classes":
             plain += map_names(part)
-    return Inputs(names, np.stack(values).astype(np.float32), plain)
+    return Inputs(names, np.stack(values).astype(np.float32), plain, logarithms)
 
 
 def daily(study: Study, days: np.ndarray, data: Path) -> Inputs:
@@ -110,14 +116,14 @@ def _source(part: LayerPart, data: Path) -> LayerSource:
 
 
 def _checked(values: np.ndarray, name: str, log: bool) -> np.ndarray:
-    """A map without gaps, as log(1 + value) where asked."""
+    """A map without gaps; of amounts, where its logarithm is asked for."""
     if not np.isfinite(values).all():
         raise DataError(
             f"layer {name}: {1 - np.isfinite(values).mean():.0%} of the window's cells have no value. "
             "Add the files that cover them, or move the window."
         )
-    if log and values.min() <= -1:
+    if log and values.min() < 0:
         raise DataError(
-            f"layer {name}: holds {values.min():g}, of which log(1 + value) does not exist. Leave out log: true."
+            f"layer {name}: holds {values.min():g}, and log(1 + value / mean) is of amounts. Leave out log: true."
         )
-    return np.log1p(values) if log else values
+    return values

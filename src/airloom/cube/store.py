@@ -110,6 +110,14 @@ class Cube:
         between = [slice(None)] * (array.ndim - 3)
         return array.oindex[days, *between, *box][..., (rows - rows.min())[:, None], columns - columns.min()]
 
+    def map(self, name: str) -> np.ndarray | None:
+        """A static map in its own unit on (y, x); None where the study has none of that name."""
+        for array in (self.group[g] for g in MAPS if name in self.channels(g)):
+            values = array[array.attrs["names"].index(name)]
+            mean = array.attrs.get("logarithms", {}).get(name)
+            return values if mean is None else np.expm1(values) * mean
+        return None
+
     @cache  # noqa: B019  (a cube lives as long as its run)
     def _array(self, group: str) -> np.ndarray:
         """A group's array, in memory where it is small."""

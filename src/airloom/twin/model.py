@@ -30,7 +30,6 @@ from airloom.twin.columns import lift, mix
 from airloom.twin.geography import Geography
 from airloom.twin.layers import INTERFACES, LAYERS, THICKNESS
 from airloom.twin.species import GROUND, SETS, Species
-from airloom.twin.swell import Swell
 from airloom.twin.transport import FURTHEST, horizontal
 from airloom.twin.turbulence import exchange, settling, uptake
 
@@ -42,6 +41,11 @@ RELEASE = np.array(  # share of what is released at the ground and by stacks tha
 BLENDED = 60.0  # height at which the wind no longer feels single cells of ground [m]
 TOWN_DEPTH = 250.0  # the boundary layer over a town's heat is never shallower [m]
 IMPORTED = 0.6  # standard deviation of the log of NO₂ beyond the window, from day to day
+MARITIME = (
+    3.6,
+    4.8,
+)  # wind from the west at a kilometre's height [m s⁻¹], its mean and standard deviation; from there air is clean
+ALOFT = slice(4, 7)  # layers in which that wind blows, 350 to 1700 m
 NO_SHARE = 0.9  # of emitted NOx by moles; the rest is NO₂
 ROUGHNESS = np.array([1.0, 0.1, 0.9, 0.05, 0.0005])  # m, of each kind of GROUND
 TERMS = ("entered", "emitted", "deposited", "reacted")
@@ -103,7 +107,6 @@ class Model:
         weather: makes `day(date)` on a projected grid that covers the window.
         species: "nox" (NO, NO₂, O₃) or "all".
         threads: cores to use, at most those that there are; results do not depend on it.
-        seed: of the NO₂ that comes and goes with the air beyond the window.
         richer: NO₂ of the air beyond the window, times what it is; how wrong a reanalysis is about it.
     """
 
@@ -111,7 +114,6 @@ class Model:
     weather: AnyWeather
     species: str = "nox"
     threads: int = 1
-    seed: int = 0
     richer: float = 1.0
     table: Mapping[str, Species] = field(init=False)
 
@@ -121,7 +123,6 @@ class Model:
         self.table = SETS[self.species]
         self.names = list(self.table)
         self.libraries = ThreadpoolController()
-        self.swell = Swell([self.seed, 72])
         self.fine = Bilinear(self.weather.grid, self.geography.grid)
         ground = kinds(self.geography)
         self.night, self.more = uptake(self.table, ground)
@@ -134,7 +135,7 @@ class Model:
 
     def start(self, day: date) -> State:
         """Border air everywhere."""
-        amount = self.beyond(day)[:, :, None, None] * self.air
+        amount = self.beyond(day, self.weather.day(day))[:, :, None, None] * self.air
         return State(amount.astype(np.float32), 0, np.zeros((len(TERMS), len(self.names))))
 
     def day(self, state: State, day: date, emissions: Mapping[str, np.ndarray]) -> Iterator[Hour]:
@@ -151,8 +152,9 @@ class Model:
         """
         set_num_threads(min(self.threads, config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
         released = self._released(emissions)
-        weather, border = self.weather.day(day), self.beyond(day)
+        weather = self.weather.day(day)
         _check(weather, day)
+        border = self.beyond(day, weather)
         for hour in range(24):
             time = datetime(day.year, day.month, day.day) + timedelta(hours=hour)
             with self.libraries.limit(limits=1, user_api="blas"):  # its threads spin, and would take numba's cores
@@ -246,10 +248,12 @@ class Model:
             inputs = [of[n] for n in ("so2", "nh3", "voc", "hno3", "so4", "no3", "nh4", "soa", "no2")]
             particles(*inputs, nitric, (rates.humid, rates.held), rates.photolysis, THICKNESS, seconds)  # type: ignore[call-arg]
 
-    def beyond(self, day: date) -> np.ndarray:
-        """Mixing ratio beyond the window on (species, layer) [µmol mol⁻¹]."""
+    def beyond(self, day: date, weather: xr.Dataset) -> np.ndarray:
+        """Mixing ratio beyond the window on (species, layer) [µmol mol⁻¹]: NO₂ comes with the continent's air, from the east."""
         found = np.stack([s.beyond(day.timetuple().tm_yday) for s in self.table.values()]) * np.float32(1e-3)
-        today = np.exp(IMPORTED * self.swell.day(day).mean() - IMPORTED**2 / 2)
+        west = float(weather["layer_u"][:, ALOFT].mean())
+        continental = np.clip((MARITIME[0] - west) / MARITIME[1], -2, 2)
+        today = np.exp(IMPORTED * continental - IMPORTED**2 / 2)
         found[self.names.index("no2")] *= np.float32(self.richer * today)
         return found
 

@@ -27,7 +27,9 @@ from airloom.twin.weather_stations import weather_network
 COARSE = 10_000.0  # m, cells of the reanalysis' model
 MARGIN = 3  # of them on each side of the window
 RICHER = 2.0  # NO₂ beyond the window, as the reanalysis has it, to what it is
-MISJUDGED = 0.35  # standard deviation of the log of the reanalysis' mixing to the true one, from day to day
+FLATTER = 0.3  # power of depth by which the reanalysis' boundary layer is too deep where it is shallow, and the reverse
+MIDDLE = 490.0  # m, where it is right
+MISJUDGED = 0.12  # standard deviation of the log of its mixing to the true one besides, from day to day
 AHEAD = {  # the inventory's totals to the true ones
     "road": 0.85,
     "transport": 1.5,
@@ -98,7 +100,10 @@ class Plan:
 
 
 class Misjudged:
-    """The weather as another model has it: the boundary layer too deep on some days and too shallow on others."""
+    """The weather as another model has it: shallow boundary layers too deep and deep ones too shallow, some days more so.
+
+    Most of it follows from the weather, so that a network can learn how the reanalysis errs, and stations unteach it.
+    """
 
     def __init__(self, weather: Weather, seed: int) -> None:
         self.weather, self.grid = weather, weather.grid
@@ -107,7 +112,8 @@ class Misjudged:
     def day(self, day: date) -> xr.Dataset:
         """As `Weather.day`."""
         weather = self.weather.day(day)
-        factor = np.exp(MISJUDGED * self.swell.day(day)).astype(np.float32)[:, None, None]
+        depth = weather["blh"].clip(min=MIDDLE / 10)
+        factor = (depth / MIDDLE) ** -FLATTER * np.exp(MISJUDGED * self.swell.day(day)).astype(np.float32)[:, None, None]
         return weather.assign(blh=weather["blh"] * factor, ustar=weather["ustar"] * np.sqrt(factor))
 
 
@@ -165,7 +171,7 @@ class World:
     @cached_property
     def model(self) -> Model:
         """Of the truth."""
-        return Model(self.geography, self.weather, species=self.plan.species, threads=self.threads, seed=self.plan.seed)
+        return Model(self.geography, self.weather, species=self.plan.species, threads=self.threads)
 
     @cached_property
     def coarse_model(self) -> Model:
@@ -176,7 +182,6 @@ class World:
             weather,
             species=self.plan.species,
             threads=self.threads,
-            seed=self.plan.seed,
             richer=RICHER,
         )
 

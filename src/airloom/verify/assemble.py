@@ -12,7 +12,7 @@ from airloom.grid import Tile
 from airloom.sources.members import matching
 from airloom.study import Study
 from airloom.verify.collect import all_pairs, network_of, series_of
-from airloom.verify.days import chemistry, chemistry_on_grid, layer, predicted, truth
+from airloom.verify.days import chemistry, chemistry_on_grid, predicted, truth
 from airloom.verify.evaluation import CAMS, Volumes, evaluate_volumes
 from airloom.verify.per_station import edge_distance, place
 from airloom.verify.scores import pair
@@ -78,6 +78,9 @@ def volumes_of(
     if cube.has_chemistry:
         cams = chemistry(cube, at)
         models[CAMS] = chemistry_on_grid(cube, at)
+    population, elevation = (
+        m if m is not None else np.zeros(cube.grid.shape) for m in map(cube.map, ("population", "elevation"))
+    )
     edge = edge_distance(table["row"].to_numpy(), table["column"].to_numpy(), tiles)
     return evaluate_volumes(
         models,
@@ -87,8 +90,8 @@ def volumes_of(
         truth=known,
         factor=study.chemistry_factor,
         against=(study.method.name, study.phases[-1].number),
-        population=layer(cube, "population"),
-        elevation=layer(cube, "elevation"),
+        population=population,
+        elevation=elevation,
         places=pl.DataFrame({"station": table["station"], "place": place(edge, study.tiles.size)}),
         draws=study.verification.draws,
         seed=study.seed,

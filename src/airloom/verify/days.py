@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 from torch.nn import functional
 
-from airloom.cube.store import MAPS, Cube
+from airloom.cube.store import Cube
 from airloom.errors import DataError
 from airloom.grid import Grid
 from airloom.verify.volumes import Day
@@ -80,11 +80,3 @@ def _check(file: xr.Dataset, path: Path, grid: Grid, levels: Sequence[float], po
         raise DataError(f"{path}: lies on other cells than the study. Make the twin with the study's centre, size and cell.")
     if absent := sorted(set(levels) - set(file["height"].to_numpy().tolist())):
         raise DataError(f"{path}: has no level at {absent[0]:g} m; it has {file['height'].to_numpy().tolist()}.")
-
-
-def layer(cube: Cube, name: str) -> np.ndarray:
-    """A static map of the cube by its name, on (y, x); zeros where the study has none."""
-    for group in MAPS:
-        if name in cube.channels(group):
-            return cube.group[group][cube.channels(group).index(name)]
-    return np.zeros(cube.grid.shape, np.float32)

@@ -126,6 +126,32 @@ def summary_table(scores: Mapping[str, Any], target: str = "withheld") -> Table:
     return table
 
 
+def field_table(scores: Mapping[str, Any]) -> Table | None:
+    """The scores of whole fields, at the ground and of all levels together, for a terminal; None where there are none."""
+    rows = [
+        r for r in scores["rows"] if r["target"] in ("truth", "cams") and r["stratum"] == "all" and r["level"] in (0, None)
+    ]
+    if not rows:
+        return None
+    table = Table(
+        title="Whole fields; RMSE and bias in µg/m³", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for heading in ("against", "level", "model"):
+        table.add_column(heading)
+    for heading in ("RMSE", "R²", "bias"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in sorted(rows, key=lambda r: (r["target"] != "truth", r["level"] is None)):
+        table.add_row(
+            {"truth": "the truth", "cams": "CAMS"}[row["target"]],
+            "all" if row["level"] is None else "ground",
+            model_title(row["model"], row["phase"]),
+            with_interval(row["rmse"], row["rmse_ci"]),
+            number(row["r2"]),
+            number(row["bias"], signed=True),
+        )
+    return table
+
+
 def _last(value: float | None) -> float:
     return float("inf") if value is None else value
 
