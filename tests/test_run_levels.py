@@ -1,0 +1,65 @@
+"""All inputs, all levels, three phases: from a twin's files to a report, in little."""
+
+import numpy as np
+import pytest
+
+from airloom.cube.layers import group_channels
+from airloom.demo import plan, study
+from airloom.infer.fields import read
+from airloom.run import Run
+from tests.twin_study import twin_study
+
+PHASES = [
+    {"number": 1, "loss": {"station_mse": 0, "chemistry_mse": 1, "chemistry_ssim": 0.2}, "start_from": "scratch"},
+    {"number": 2, "loss": {"station_mse": 1, "chemistry_mse": 1, "chemistry_ssim": 0.2}},
+    {"number": 3, "loss": {"station_mse": 1, "former_ssim": 1}},
+]
+
+
+@pytest.fixture(scope="module")
+def run(twin_files, tmp_path_factory) -> Run:
+    """Two days of sixteen by sixteen cells: one to learn from, one to validate on; both are predicted."""
+    each = {"years": [2019], "epochs": 1, "batch": 2, "validation": {"by": "days", "fraction": 0.5}}
+    asked = twin_study(
+        twin_files,
+        phases=[p | each for p in PHASES],
+        verification={"years": [2019], "draws": 100, "truth": ["truth/*.nc"], "baselines": ["inverse-distance"]},
+    )
+    found = Run(asked, twin_files, tmp_path_factory.mktemp("levels") / "twin", workers=1)
+    for stage in ("prepare", "train", "predict", "evaluate", "report"):
+        getattr(found, stage)()
+    return found
+
+
+def test_fields_have_all_levels(run):
+    field = read(run.netcdf)
+    assert field.no2.dims == ("time", "level", "y", "x")
+    assert field.level.values.tolist() == [0, 50, 250, 500, 1000, 2000, 3000, 5000]
+    assert np.isfinite(field.no2).all()
+    # the network gives numbers of one size on all levels; in µg m⁻³ they fall as the reanalysis does
+    means = field.no2.mean(("time", "y", "x")).values
+    chemistry = run.cube.chemistry_means([2019])
+    np.testing.assert_allclose(means / means[0], chemistry / chemistry[0], rtol=0.7)
+
+
+def test_scores_hold_stations_the_chemistry_model_and_the_truth(run):
+    scores = run.evaluate()
+    told = {(r["model"], r["phase"], r["target"]) for r in scores["rows"]}
+    phases = {("dacno2", n, t) for n in (1, 2, 3) for t in ("withheld", "training", "cams", "truth")}
+    assert phases <= told
+    assert {("cams-2km", None, t) for t in ("withheld", "training", "truth")} <= told
+    levels = {r["level"] for r in scores["rows"] if r["target"] == "truth" and r["stratum"] == "all"}
+    assert levels == {0, 50, 250, 500, 1000, 2000, 3000, 5000, None}
+
+
+def test_the_report_shows_levels(run):
+    page = (run.folder / "report.html").read_text()
+    assert "Levels" in page
+    assert "Profiles" in page
+
+
+def test_the_demos_twin_is_the_demos_study():
+    asked = study()
+    assert plan().grid == asked.target_grid
+    assert (plan().start, plan().end) == (asked.period.start, asked.period.end)
+    assert group_channels(asked) == {"calendar": 3, "weather": 14, "upper": 7, "emissions": 13, "geography": 6}
