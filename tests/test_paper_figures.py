@@ -99,7 +99,7 @@ def test_figures(world, seen, tmp_path):
     chosen = field_maps.windows(volumes.population, volumes.elevation, ground[MODELS[2]])
     rows = profile_rows(volumes.means, volumes.population, volumes.levels)
     figures = {
-        "surface": field_maps.surface_maps(ground, GRID, seen),
+        "surface": field_maps.surface_maps(ground, GRID, seen, chosen),
         "windows": field_maps.window_maps(ground, chosen, GRID, seen),
         "levels": field_maps.level_maps(last, LEVELS, GRID),
         "profiles": field_figures.profiles(rows),
@@ -112,6 +112,20 @@ def test_figures(world, seen, tmp_path):
     for name, figure in figures.items():
         figure.savefig(tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
+def test_level_maps_show_patterns_of_models_that_differ_by_a_factor():
+    low = np.array([[[1.0, 3.0], [1.0, 3.0]]])
+    grid = Grid.around(0, 50, cell=2000, shape=(2, 2))
+    figure = field_maps.level_maps({("dacno2", 3): low, ("truth", None): 10 * low}, [0.0], grid)
+    left, right = (axes.images[0].get_array() for axes in figure.axes[:2])
+    assert left.tolist() == right.tolist() == [[0.5, 1.5], [0.5, 1.5]]
+    assert [axes.texts[-1].get_text() for axes in figure.axes[:2]] == ["2.0", "20"]
+
+
+def test_a_transect_names_levels_that_do_not_overlap(world):
+    figure = field_figures.transect({MODELS[2]: world[0].means[MODELS[2]]}, LEVELS, GRID, 20, 9)
+    assert sorted(figure.axes[0].get_yticks()) == [50, 250, 500, 1000, 2000, 5000]
 
 
 def report(world, path, **changes):
@@ -137,9 +151,10 @@ def test_the_report_shows_whole_fields_where_there_are_any(world, tmp_path):
     page = report(world, tmp_path / "with.html")
     assert [t for t in new if f"<h2>{t}</h2>" in page] == list(new)
     assert "CAMS, bilinear to 2 km" in page
-    assert "<td>0–1000\u00a0m</td>" in page
+    assert "<td>0\u2060–\u20601000\u00a0m</td>" in page
     row = next(r for r in world[0].rows if (r["target"], r["phase"], r["level"]) == ("truth", 3, 500))
-    assert f"{row['rmse']:.3f}" in page
+    digits = 2 if row["rmse"] >= 1 else 3
+    assert f"{row['rmse']:.{digits}f} <small>" in page
     anchors = set(re.findall(r'<section id="([^"]+)"', page))
     assert {"levels", "network-mean"} <= anchors
     without = report(world, tmp_path / "without.html", volumes=None)

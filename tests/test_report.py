@@ -1,6 +1,7 @@
 """The report: whole, self-contained, escaped, and saying what the scores say."""
 
 import re
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from rich.console import Console
 from airloom.errors import DataError
 from airloom.grid import Grid
 from airloom.ledger import Ledger
+from airloom.verify.figures import series_at_stations
 from airloom.verify.report import write_report
+from airloom.verify.report_ledger import ledger_section
 from airloom.verify.scores import SEASONS, pair
 from airloom.verify.tables import best_baseline, evaluate, last_phase, summary_table
 
@@ -117,8 +120,37 @@ def test_headline_says_what_the_scores_say(run, tmp_path: Path):
     assert f"RMSE of {row['rmse']:.2f} [{row['rmse_ci'][0]:.2f}, {row['rmse_ci'][1]:.2f}]" in page
     assert "<b>lower than</b>" in page
     assert "around −3.7°E" in page
-    assert "3 × station" in page
-    assert "1 × day, 4 values" in page
+    assert "3 stations</small>" in page
+    assert "1 day, 4 values, 2023-05-01</small>" in page
+
+
+def test_the_ledger_gives_a_reason_one_line_with_its_days_as_ranges():
+    ledger = Ledger()
+    for day in ("2023-01-30", "2023-01-31", "2023-02-01", "2023-02-05"):
+        ledger.out("day", day, "no weather")
+    ledger.out("value", "S1", "stuck", 30)
+    ledger.out("value", "S2", "stuck", 12)
+    page = ledger_section(ledger)
+    assert page.count("<details>") == 2
+    assert "no weather <small>4 days, 2023-01-30 to 2023-02-05</small>" in page
+    assert "<tr><td>2023-01-30 to 2023-02-01</td><td>3</td></tr><tr><td>2023-02-05</td><td>1</td></tr>" in page
+    assert "stuck <small>42 values in 2 places</small>" in page
+
+
+def test_a_station_beside_the_baseline_names_it_once(run, tmp_path: Path):
+    write_report(tmp_path / "report.html", **run)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("and beside it network mean, the best baseline.") == 2  # by area and season, by station
+    assert page.count(">Baseline RMSE</th>") == 2
+
+
+def test_a_week_alone_between_gaps_is_drawn(run):
+    days = [date(2023, 1, 2), date(2023, 3, 6)]  # Mondays, nine weeks apart
+    alone = run["pairs"].filter(pl.col("time").dt.date().is_in(days))
+    figure = series_at_stations(alone, [("dacno2", 3)], {}, most=1)
+    observed = figure.axes[0].lines[0]
+    assert np.isfinite(observed.get_ydata()).sum() == 2
+    assert observed.get_marker() == "."
 
 
 def test_report_without_baselines_seasons_or_training(run, tmp_path: Path):

@@ -18,6 +18,7 @@ from airloom.cube.weather import HOURS
 from airloom.errors import DataError
 from airloom.grid import tiles
 from airloom.ledger import Ledger
+from airloom.methods.describe import made_up
 from airloom.methods.registry import method
 from airloom.sources.cams import FILE
 from airloom.sources.members import Member, members
@@ -26,6 +27,7 @@ from airloom.stations import Stations, split
 from airloom.study import Study
 
 CHECK_STEPS = 3  # timed training steps
+PROBE = 64  # cells along the edge of their tiles, at most
 JOINING = 9  # times the memory of a block of days that joining them takes
 
 
@@ -144,23 +146,7 @@ def _training(study: Study, stations: Stations, found: Findings) -> None:
     windows = len(tiles(study.target_grid.shape, study.tiles.size, study.tiles.stride, multiple))
     channels = {g: n for g, n in group_channels(study).items() if n}
     found.lines.append("inputs: " + ", ".join(f"{n} {g}" for g, n in channels.items()))
-    network = method(study.method.name).network(study, channels, 1.0)
-    size, coarse = study.tiles.size, study.tiles.size // study.weather_factor
-    batch = study.phases[0].batch
-    shapes = {
-        "calendar": (batch, channels.get("calendar", 0)),
-        "weather": (batch, HOURS, channels.get("weather", 0), coarse, coarse),
-        "upper": (batch, HOURS, channels.get("upper", 0), len(study.levels), coarse, coarse),
-        "emissions": (1, channels.get("emissions", 0), size, size),
-        "geography": (1, channels.get("geography", 0), size, size),
-    }
-    inputs = {g: torch.randn(shapes[g]) for g in channels}
-    times = []
-    for _ in range(CHECK_STEPS):
-        started = time.perf_counter()
-        network(inputs).square().mean().backward()
-        times.append(time.perf_counter() - started)
-    sample = min(times) / batch
+    sample, kept = _sample(study, channels, multiple)
     years = stations.daily.time.dt.year.to_numpy()
     for phase in study.phases:
         tiles_a_day = min(windows, phase.tiles_a_day or windows)
@@ -170,7 +156,32 @@ def _training(study: Study, stations: Stations, found: Findings) -> None:
     found.seconds["predict"] = float(tested * windows * sample / 3 * len(study.phases) * study.members)
     rows, columns = study.target_grid.shape
     found.disk += float(tested) * len(study.levels) * rows * columns * 4 * (len(study.phases) + 1)
-    found.memory = 1e9 + max(found.memory, found.standing)  # libraries, and what a step keeps for its gradients
+    step = kept * max(p.batch for p in study.phases)
+    found.memory = 1e9 + max(found.memory, found.standing + step)  # libraries
+
+
+def _sample(study: Study, channels: dict[str, int], multiple: int) -> tuple[float, float]:
+    """Seconds for a sample's forward and backward pass, and bytes that it keeps for its gradients.
+
+    Measured on two small tiles of made-up numbers and scaled by area: a whole one of a large network may not fit here.
+    """
+    size = min(study.tiles.size, math.ceil(PROBE / multiple) * multiple)
+    small = study.model_copy(update={"tiles": study.tiles.model_copy(update={"size": size, "stride": size})})
+    network, inputs = method(study.method.name).network(study, channels, 1.0), made_up(small, channels, 2)
+    times, kept = [], 0
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += tensor.nbytes
+        return tensor
+
+    for _ in range(CHECK_STEPS):
+        started, kept = time.perf_counter(), 0
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            network(inputs).square().mean().backward()
+        times.append(time.perf_counter() - started)
+    area = (study.tiles.size / size) ** 2
+    return min(times) / 2 * area, kept / 2 * area
 
 
 def _existing(folder: Path) -> Path:

@@ -136,6 +136,8 @@ class LayerPart(Part):
     def _has_files(self) -> "LayerPart":
         if self.source != "places" and not self.files:
             raise ValueError(f"files: missing; the {self.source} layer {self.name!r} needs patterns of files")
+        if self.log and self.how == "classes":
+            raise ValueError(f"log: the classes of {self.name!r} are 0 or 1, not amounts; leave log out")
         if self.source == "places" and self.files:
             raise ValueError(
                 f"files: {self.source} comes with airloom and reads no files; leave them out, or use source: raster"
@@ -224,7 +226,7 @@ class Validation(Part):
 
 
 class Loss(Part):
-    """Weights of the terms of a phase's loss; a term of weight 0 is not computed."""
+    """Weights of the terms of a phase's loss; a term of weight 0 is left out."""
 
     station_mse: float = Field(
         1, ge=0, description="Squared error at station cells, in units of the observations' variance."
@@ -278,7 +280,9 @@ class Phase(Part):
     patience: int = Field(10, gt=0, description="Epochs without a better validation after which the phase ends.")
     batch: int = Field(16, gt=0, description="Samples a step.")
     tiles_a_day: int | None = Field(
-        None, gt=0, description="Tiles of a day that an epoch sees, drawn anew each time; all of them by default."
+        None,
+        gt=0,
+        description="Tiles of a day that an epoch sees, drawn anew each time; those that validate stay. All by default.",
     )
     accumulate: int = Field(1, gt=0, description="Micro-batches a step; batch norm sees one micro-batch.")
     validation: Validation = Field(Validation(), description="What chooses the checkpoint.")

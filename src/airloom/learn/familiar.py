@@ -29,9 +29,9 @@ def check_familiar(
     """
     shift = (found.mean - trained.mean) / trained.deviation
     ratio = found.deviation / trained.deviation
-    constant = found.deviation == 1.0  # what does not vary has deviation 1
+    constant = (found.deviation == 1.0) | (trained.deviation == 1.0)  # what does not vary has deviation 1
     strange = (abs(shift) > FARTHEST) | (ratio > WIDEST) | (ratio < NARROWEST)
-    strange &= ~constant | (abs(shift) > FARTHEST)
+    strange &= ~constant | ((trained.deviation != 1.0) & (abs(shift) > FARTHEST))
     if not strange.any():
         return
     lines = []

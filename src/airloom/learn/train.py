@@ -46,7 +46,8 @@ class Sets:
         Raises:
             StudyError: the split would leave nothing to train on or nothing to validate on.
         """
-        draw = np.random.default_rng([seed, phase.number])
+        # the same days in every phase, or a later one would be judged by what an earlier one has learnt
+        draw = np.random.default_rng([seed, 2 if phase.validation.by == "days" else phase.number])
         pool = np.outer(days, stations)
         fraction = phase.validation.fraction
         if phase.validation.by == "values":
@@ -216,7 +217,7 @@ class PhaseTrainer:
 
     def _step(self, step: int) -> None:
         """Change the weights; the rate rises linearly, then falls as a cosine to a hundredth."""
-        share = step / max(1, self.steps)
+        share = min(1.0, step / max(1, self.steps))  # epochs of drawn tiles differ by a batch or two
         rise = min(1.0, (share + 1 / self.steps) / WARM_UP)
         fall = 0.01 + 0.99 * (1 + np.cos(np.pi * max(0.0, share - WARM_UP) / (1 - WARM_UP))) / 2
         for group in self.optimiser.param_groups:
@@ -243,7 +244,11 @@ class PhaseTrainer:
         """The terms against the chemistry model, on its cells; its days and edges without values are left out."""
         weights, coarse = self.phase.loss, functional.avg_pool2d(predicted, self.reader.chemistry_factor)
         loss = weights.chemistry_mse * masked_mse(coarse, target)
-        if weights.chemistry_ssim:
+        there = torch.isfinite(target).any(0).any(0)  # a tile may hang over the grid
+        if weights.chemistry_ssim and there.any():
+            rows, columns = there.any(1).nonzero().flatten(), there.any(0).nonzero().flatten()
+            inside = ..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            coarse, target = coarse[inside], target[inside]
             whole = torch.isfinite(target).flatten(1).all(1)
             dissimilarity = structural_dissimilarity(coarse[whole], target[whole], window=weights.ssim_window)
             loss = loss + weights.chemistry_ssim * dissimilarity
@@ -279,7 +284,8 @@ class PhaseTrainer:
         with torch.no_grad():
             for days, tile in self._checks():
                 batch = self._read(days, tile, self.sets.check)
-                held = len(days) if batch.chemistry is not None else float(torch.isfinite(batch.observed).sum())
+                values = batch.observed if batch.chemistry is None else batch.chemistry.flatten(1).nan_to_num(np.inf).amin(1)
+                held = float(torch.isfinite(values).sum())
                 if held:
                     loss = self._loss(batch)
                     self._check_finite(loss, batch.days, tile)

@@ -26,7 +26,7 @@ class Method(ABC):
         """A network with random weights.
 
         Arguments:
-            study: its `method` part names preset and dropout.
+            study: its `method` part names the preset.
             channels: number of inputs of each group that the study has.
             start: about what the network should give before it is trained.
 

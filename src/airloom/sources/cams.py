@@ -214,7 +214,7 @@ class CAMSEurope(GriddedSource):
                 told.update(part["time"].to_numpy()[part["stream"].to_numpy() == stream])
         interim, both = hours[PRELIMINARY] - hours[FINAL], hours[PRELIMINARY] & hours[FINAL]
         if interim:
-            why = "interim reanalysis: the validated one of these hours was in no file"
+            why = "interim reanalysis: the validated one of this time was in no file"
             ledger.kept("value", f"{self.name}, {min(interim):.13} to {max(interim):.13}", why, len(interim))
         if both:
             why = "interim reanalysis where the validated one was there too"

@@ -98,10 +98,8 @@ def _claim(folder: Path, plan: Plan) -> None:
 
 def _months(plan: Plan) -> Iterator[list[date]]:
     """The days, month by month."""
-    span = [plan.start + timedelta(days=i) for i in range((plan.end - plan.start).days + 1)]
-    days = [d for d in span if plan.days is None or d.day <= plan.days]
-    for month in sorted({d.replace(day=1) for d in days}):
-        yield [d for d in days if d.replace(day=1) == month]
+    for month in sorted({d.replace(day=1) for d in plan.dates}):
+        yield [d for d in plan.dates if d.replace(day=1) == month]
 
 
 class Month:

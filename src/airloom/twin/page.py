@@ -56,7 +56,7 @@ def _headline(seen: Seen, folder: Path, titles: list[str]) -> str:
     plan, grid = seen.plan, seen.plan.grid
     rows, columns = grid.shape
     place = f"{plan.lon:g}°E, {plan.lat:g}°N".replace("-", "−")
-    asked = (plan.end - plan.start).days + 1
+    asked = len(plan.dates)
     made = f"{len(seen.days)} days" if len(seen.days) == asked else f"{len(seen.days)} of {asked} days made so far"
     where = (
         f"{escape(folder.resolve().name)}: {rows} × {columns} cells of {plan.cell / 1000:g} km around {place}; "

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,12 @@ class Plan:
             raise StudyError(f"twin: the first {self.days} days of each month, from {self.start} to {self.end}, are none.")
         if self.species not in SETS:
             raise StudyError(f"twin: species {self.species!r}; choose {' or '.join(SETS)}.")
+
+    @property
+    def dates(self) -> list[date]:
+        """The days that are made."""
+        span = [self.start + timedelta(days=i) for i in range((self.end - self.start).days + 1)]
+        return [d for d in span if self.days is None or d.day <= self.days]
 
     @property
     def grid(self) -> Grid:

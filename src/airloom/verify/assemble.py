@@ -43,7 +43,7 @@ def pairs_of(
     )
     table, baselines = cube.stations.table, study.verification.baselines
     pairs = all_pairs(fields, network, table, model=study.method.name, baselines=baselines, pollutant=study.pollutant)
-    if not cube.has_chemistry:
+    if not cube.chemistry_days[test].any():
         return pairs
     cams = series_of(chemistry_on_grid(cube, np.flatnonzero(test)), table, int(test.sum()))
     return pl.concat([pairs, pair(cams, network.observed[test], cube.days[test], table, withheld, model=CAMS[0])])
@@ -66,16 +66,16 @@ def volumes_of(
         DataError: a pattern of the truth matches nothing, or it lies on other cells.
     """
     patterns = study.verification.truth
-    if not cube.has_chemistry and not patterns:
-        return None
     at, table = np.flatnonzero(test), cube.stations.table
+    if not cube.chemistry_days[at].any() and not patterns:
+        return None
     days = cube.days[at]
     models: dict[Model, Day] = {(study.method.name, n): predicted(f, days, study.pollutant) for n, f in fields.items()}
     known, cams = None, None
     if patterns:
         paths = matching(data, patterns, "verification.truth")
         known = truth(paths, study.target_grid, study.levels, days, study.pollutant)
-    if cube.has_chemistry:
+    if cube.chemistry_days[at].any():  # an application year may have none
         cams = chemistry(cube, at)
         models[CAMS] = chemistry_on_grid(cube, at)
     population, elevation = (

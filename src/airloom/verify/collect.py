@@ -11,6 +11,8 @@ from airloom.verify.baselines import BASELINES, Network
 from airloom.verify.scores import SEASONS, pair
 from airloom.verify.volumes import Day
 
+BLOCK = 32  # days of weather that are read at once
+
 
 def at_stations(field: xr.Dataset, table: pl.DataFrame, days: np.ndarray, pollutant: str) -> np.ndarray:
     """The lowest level of a field [µg m⁻³] at the stations' cells, on (time, station); NaN on days that it lacks."""
@@ -36,7 +38,7 @@ def network_of(
     test: np.ndarray,
     seed: int,
 ) -> Network:
-    """What the baselines see: the method's own inputs at each station's cell, and the same split.
+    """What the baselines see: the method's inputs at each station's cell but for those on pressure levels, and the same split.
 
     Weather enters as the day's mean and largest value of each variable in the station's weather cell.
     """
@@ -55,8 +57,7 @@ def network_of(
             features += [np.broadcast_to(m[rows, columns], everywhere) for m in maps]
             names += cube.channels(group)
     if cube.channels("weather"):
-        weather = cube.group["weather"][:][..., rows // factor, columns // factor]  # (time, hour, channel, station)
-        for how, values in (("mean", weather.mean(1)), ("max", weather.max(1))):
+        for how, values in zip(("mean", "max"), _day_by_day(cube, rows // factor, columns // factor), strict=True):
             features += list(np.moveaxis(values, 1, 0))
             names += [f"{n} {how}" for n in cube.channels("weather")]
     return Network(
@@ -72,6 +73,16 @@ def network_of(
         test_days=test,
         seed=seed,
     )
+
+
+def _day_by_day(cube: Cube, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each day's mean and largest value of the weather in some of its cells, on (time, channel, station)."""
+    means, largest = [], []
+    for first in range(0, len(cube.days), BLOCK):  # a region's hours of years do not fit into memory
+        hours = cube.group["weather"][first : first + BLOCK][..., rows, columns]
+        means.append(hours.mean(1))
+        largest.append(hours.max(1))
+    return np.concatenate(means), np.concatenate(largest)
 
 
 def all_pairs(

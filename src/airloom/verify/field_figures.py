@@ -9,7 +9,6 @@ import polars as pl
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
@@ -69,24 +68,32 @@ def transect(means: Mapping[Model, np.ndarray], levels: Sequence[float], grid: G
     figure = Figure(figsize=(8.2, 1.5 * len(means) + 0.7))
     panels = figure.subplots(len(means), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     cuts = [m[:, row] for m in means.values()]
-    high = float(common_colours(cuts).vmax or 1)
-    low = high / 1000
-    norm = LogNorm(low, high)
+    norm = common_colours(cuts)
+    named = _apart(levels)
     distance = (np.arange(grid.shape[1] + 1) - column - 0.5) * grid.cell / 1000
     middles = (np.asarray(levels)[1:] + np.asarray(levels)[:-1]) / 2
     edges = np.array([0.0, *middles, levels[-1] + (levels[-1] - middles[-1])])
     for letter, axes, (model, cut) in zip(ascii_lowercase, panels, zip(means, cuts, strict=True), strict=False):
-        axes.pcolormesh(distance, edges, np.maximum(cut, low), cmap=MAP_COLOURS, norm=norm)
+        axes.pcolormesh(distance, edges, cut, cmap=MAP_COLOURS, norm=norm)
         axes.set_yscale("symlog", linthresh=LINTHRESH, linscale=0.6)
-        axes.set_yticks([v for v in levels if v], [f"{v:g}" for v in levels if v])
+        axes.set_yticks(named, [f"{v:g}" for v in named])
         axes.minorticks_off()
         axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_title(f"({letter}) {model_title(*model)}", fontsize=9)
     panels[-1].set_xlabel("Distance east of the most populated cell [km]")
     figure.supylabel("Height [m]", fontsize=9)
-    bar = figure.colorbar(ScalarMappable(norm, MAP_COLOURS), ax=list(panels), pad=0.02, extend="both", label=f"Mean {UNITS}")
+    bar = figure.colorbar(ScalarMappable(norm, MAP_COLOURS), ax=list(panels), pad=0.02, extend="max", label=f"Mean {UNITS}")
     bar.outline.set_visible(False)
     return figure
+
+
+def _apart(levels: Sequence[float]) -> list[float]:
+    """From the highest level down, those at most half as high as the one before: closer ones would overlap in print."""
+    named: list[float] = []
+    for level in sorted(levels, reverse=True):
+        if level and (not named or level <= named[-1] / 2):
+            named.append(level)
+    return named
 
 
 @rc_context(STYLE)
@@ -95,7 +102,7 @@ def level_scores(rows: Sequence[Mapping[str, Any]], target: str) -> Figure:
     figure = Figure(figsize=(8.2, 3.7))
     panels = figure.subplots(1, 3, sharey=True)
     chosen = [r for r in rows if r["target"] == target and r["level"] is not None]
-    shown = (("rmse", "RMSE [µg m⁻³]"), ("r2", "R² [1]"), ("temporal_r", "Mean temporal r of cells [1]"))
+    shown = (("rmse", "RMSE [µg m⁻³]"), ("r2", "R² [1]"), ("temporal_r", "Cell r, the mean of all [1]"))
     for letter, axes, (score, label) in zip(ascii_lowercase, panels, shown, strict=False):
         for model in dict.fromkeys((r["model"], r["phase"]) for r in chosen):
             own = [r for r in chosen if (r["model"], r["phase"]) == model and r[score] is not None]
@@ -158,9 +165,10 @@ def station_maps(table: pl.DataFrame, models: Sequence[Model], stations: pl.Data
     `stations` has the columns station, lon, lat [degrees].
     """
     placed = table.filter(pl.col("target") == "withheld").join(stations.select("station", "lon", "lat"), on="station")
-    height = 1.9 * min(grid.shape[0] / grid.shape[1], 1.25)
-    figure = Figure(figsize=(2.0 * len(models) + 3.0, 2 * height + 1.1))
-    panels = figure.subplots(2, len(models) + 1, squeeze=False, width_ratios=[1] * len(models) + [1.25])
+    width = 6.4 / (len(models) + 1.6)
+    height = width * min(grid.shape[0] / grid.shape[1], 1.25)
+    figure = Figure(figsize=(8.2, 2 * height + 1.4))
+    panels = figure.subplots(2, len(models) + 1, squeeze=False, width_ratios=[1] * len(models) + [1.6])
     letters = iter(ascii_lowercase)
     left, bottom, right, top = (edge / 1000 for edge in grid.bounds)
     for line, (score, label) in zip(panels, (("r", "r [1]"), ("r2", "R² [1]")), strict=True):
@@ -196,6 +204,8 @@ def _boxes(axes: Axes, table: pl.DataFrame, models: Sequence[Model], score: str)
             line.set(color=INK, linewidth=0.8)
         axes.plot([], [], color=style["color"], linewidth=6, label=style["label"])
     axes.set_xticks(range(len(AREAS)), AREAS, fontsize=8)
+    axes.yaxis.tick_right()  # to the left there is the label of the colour bar
+    axes.spines["left"].set_visible(False)
     low, _ = axes.get_ylim()
     axes.set_ylim(max(low, -1.0), 1.02)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from airloom.grid import Grid
@@ -18,6 +19,7 @@ from airloom.verify.tables import model_title
 from airloom.verify.volumes import Model
 
 WINDOW = 1 / 4  # of the grid's shorter side: the edge of a window
+PLATE = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5}  # behind text on a map
 Window = tuple[slice, slice]  # rows and columns
 
 
@@ -49,18 +51,25 @@ def _moving_mean(values: np.ndarray, size: int) -> np.ndarray:
 
 
 @rc_context(STYLE)
-def surface_maps(means: Mapping[Model, np.ndarray], grid: Grid, stations: pl.DataFrame) -> Figure:
-    """Mean surface fields on (y, x) [µg m⁻³] in common colours; `stations` as in `figures.annual_map`."""
+def surface_maps(
+    means: Mapping[Model, np.ndarray], grid: Grid, stations: pl.DataFrame, chosen: Mapping[str, Window]
+) -> Figure:
+    """Mean surface fields on (y, x) [µg m⁻³] in common colours, with the windows that `window_maps` enlarges.
+
+    `stations` as in `figures.annual_map`.
+    """
     columns = 3 if len(means) > 4 else min(len(means), 2)
     rows = -(-len(means) // columns)
-    height = 7.4 / columns * grid.shape[0] / grid.shape[1]
+    height = 6.5 / columns * grid.shape[0] / grid.shape[1]
     figure = Figure(figsize=(8.2, rows * (height + 0.45) + 0.4))
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    norm = common_colours(list(means.values()))
+    norm = pattern_colours(list(means.values()))
     everywhere = slice(0, grid.shape[0]), slice(0, grid.shape[1])
     for letter, axes, (model, mean) in zip(ascii_lowercase, panels, means.items(), strict=False):
-        _panel(axes, mean, grid, everywhere, norm, stations, size=16)
+        _panel(axes, mean, grid, everywhere, norm, stations, size=12)
         axes.set_title(f"({letter}) {model_title(*model)}", fontsize=9)
+        for number, window in enumerate(chosen.values(), 1):
+            _outline(axes, grid, window, str(number))
     for axes in panels[len(means) :]:
         axes.set_visible(False)
     for axes in panels[max(len(means) - columns, 0) : len(means)]:  # the lowest of each column, above a free place too
@@ -85,28 +94,37 @@ def window_maps(
             axes.set(xticks=[], yticks=[])
             if index == 0:
                 axes.set_title(_short(model), fontsize=8.5)
-        line[0].set_ylabel(f"({ascii_lowercase[index]}) {title}", fontsize=8.5)
+        line[0].set_ylabel(f"({index + 1}) {title}", fontsize=8.5)
         _bar(figure, norm, list(line))
     return figure
 
 
 @rc_context(STYLE)
 def level_maps(means: Mapping[Model, np.ndarray], levels: Sequence[float], grid: Grid) -> Figure:
-    """Mean fields on (level, y, x) [µg m⁻³], a row a level from the ground up with its own colours, a column a model."""
+    """Mean fields on (level, y, x) [µg m⁻³], a row a level from the ground up, a column a model.
+
+    Each is divided by its own mean in the region, which the panel states: models that differ by a factor would otherwise
+    take up the colours, and hide their patterns. Each row has its own colours.
+    """
     height = 1.75 * grid.shape[0] / grid.shape[1]
     figure = Figure(figsize=(1.75 * len(means) + 1.4, (height + 0.12) * len(levels) + 0.35))
     panels = figure.subplots(len(levels), len(means), squeeze=False)
     everywhere = slice(0, grid.shape[0]), slice(0, grid.shape[1])
     for index, (line, level) in enumerate(zip(panels, levels, strict=True)):
-        norm = pattern_colours([m[index] for m in means.values()])
-        for axes, (model, mean) in zip(line, means.items(), strict=True):
-            _panel(axes, mean[index], grid, everywhere, norm, None, bar=index == len(levels) - 1)
+        averages = {model: float(np.nanmean(m[index])) for model, m in means.items()}
+        patterns = {model: m[index] / (averages[model] or np.nan) for model, m in means.items()}
+        norm = pattern_colours(list(patterns.values()))
+        for axes, (model, pattern) in zip(line, patterns.items(), strict=True):
+            _panel(axes, pattern, grid, everywhere, norm, None, bar=index == len(levels) - 1)
             axes.set(xticks=[], yticks=[])
+            axes.text(
+                0.03, 0.97, f"{averages[model]:#.2g}".rstrip("."), transform=axes.transAxes, va="top", fontsize=8, bbox=PLATE
+            )
             if index == 0:
                 axes.set_title(_short(model), fontsize=8.5)
         line[0].set_ylabel(f"({ascii_lowercase[index]}) {level:g} m", fontsize=8.5)
         _bar(figure, norm, list(line), label="")
-    figure.supylabel(f"Height; colours: mean {UNITS}", fontsize=9)
+    figure.supylabel("Height; colours: mean NO₂ over that of the region [1]", fontsize=9)
     return figure
 
 
@@ -143,17 +161,15 @@ def _panel(
     bar: bool = True,
 ) -> None:
     """A window of a map with the stations in it."""
-    (rows, columns), cell = window, grid.cell
-    left, right = (grid.left + cell * columns.start) / 1000, (grid.left + cell * columns.stop) / 1000
-    bottom, top = (grid.top - cell * rows.stop) / 1000, (grid.top - cell * rows.start) / 1000
+    left, right, bottom, top = _extent(grid, window)
     axes.set_facecolor("#eeeeee")  # where there is no value
-    extent = (left, right, bottom, top)
-    axes.imshow(mean[window], extent=extent, cmap=MAP_COLOURS, norm=norm, interpolation="nearest")
+    axes.imshow(mean[window], extent=(left, right, bottom, top), cmap=MAP_COLOURS, norm=norm, interpolation="nearest")
     if stations is not None and stations.height:
         x, y = (v / 1000 for v in grid.project(stations["lon"].to_numpy(), stations["lat"].to_numpy()))
         inside = (x > left) & (x < right) & (y > bottom) & (y < top)
         colours, withheld = stations["observed"].to_numpy(), stations["withheld"].to_numpy()
         for which, edge in ((inside & ~withheld, INK), (inside & withheld, WITHHELD)):
+            axes.scatter(x[which], y[which], size, "white", edgecolors="white", linewidths=2.0)
             axes.scatter(
                 x[which], y[which], size, colours[which], cmap=MAP_COLOURS, norm=norm, edgecolors=edge, linewidths=0.9
             )
@@ -164,6 +180,19 @@ def _panel(
     axes.ticklabel_format(style="plain", useOffset=False)
     if bar:
         scale_bar(axes, right - left)
+
+
+def _extent(grid: Grid, window: Window) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top edges of a window [km]."""
+    (rows, columns), cell = window, grid.cell
+    left, right = (grid.left + cell * columns.start) / 1000, (grid.left + cell * columns.stop) / 1000
+    return left, right, (grid.top - cell * rows.stop) / 1000, (grid.top - cell * rows.start) / 1000
+
+
+def _outline(axes: Axes, grid: Grid, window: Window, label: str) -> None:
+    left, right, bottom, top = _extent(grid, window)
+    axes.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, edgecolor=INK, linewidth=0.9))
+    axes.annotate(label, (left, top), (2, -2), textcoords="offset points", va="top", fontsize=7, bbox=PLATE)
 
 
 def _bar(figure: Figure, norm: Normalize, axes: list[Axes], label: str = f"Mean {UNITS}") -> None:

@@ -63,11 +63,11 @@ def annual_map(mean: np.ndarray, grid: Grid, stations: pl.DataFrame, *, title: s
 @rc_context(STYLE)
 def season_maps(seasons: Mapping[str, np.ndarray], grid: Grid, stations: Mapping[str, pl.DataFrame]) -> Figure:
     """The field's mean in each season on (y, x) [µg m⁻³], in common colours; stations as in `annual_map`, by season."""
-    figure = Figure(figsize=(7.2, 0.4 + 6.8 * min(grid.shape[0] / grid.shape[1], 1.25)))
+    figure = Figure(figsize=(7.2, 0.8 + 5.6 * min(grid.shape[0] / grid.shape[1], 1.25)))
     panels = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
     norm = _range(list(seasons.values()), pl.concat(stations.values()) if stations else None)
     for axes, (season, mean) in zip(panels, seasons.items(), strict=False):
-        _map(axes, mean, grid, stations.get(season), norm, size=36)
+        _map(axes, mean, grid, stations.get(season), norm, size=24)
         axes.set_title(season)
     for axes in panels[len(seasons) :]:
         axes.set_visible(False)
@@ -177,14 +177,15 @@ def series_at_stations(pairs: pl.DataFrame, models: Sequence[Model], names: Mapp
     ranked = first.group_by("station").agg(error.alias("error")).sort("error", "station")["station"].to_list()
     shown = [ranked[i] for i in np.unique(np.linspace(0, len(ranked) - 1, min(most, len(ranked))).round().astype(int))]
     figure = Figure(figsize=(8.2, 1.45 * len(shown) + 0.6))
-    panels = figure.subplots(len(shown), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    dot: dict[str, Any] = {"marker": ".", "markersize": 3}  # a week between two gaps is no line
     for axes, station in zip(panels, shown, strict=True):
-        axes.plot(
-            *_weekly(first.filter(pl.col("station") == station), "observed"), color=INK, linewidth=1.3, label="Observed"
-        )
+        seen = _weekly(first.filter(pl.col("station") == station), "observed")
+        axes.plot(*seen, color=INK, linewidth=1.3, label="Observed", **dot)
         for model, colour in zip(models, (PHASES[3], BASELINE), strict=False):
             part = _of(pairs, model, "withheld").filter(pl.col("station") == station)
-            axes.plot(*_weekly(part, "predicted"), color=colour, linewidth=1.1, label=model_title(*model))
+            axes.plot(*_weekly(part, "predicted"), color=colour, linewidth=1.1, label=model_title(*model), **dot)
+        axes.set_ylim(min(0.0, axes.get_ylim()[0]))
         axes.set_title(f"{names.get(station, station)} ({station})", fontsize=8.5)
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
     locator = AutoDateLocator(maxticks=12)

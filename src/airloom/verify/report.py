@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ import yaml
 
 from airloom.errors import DataError
 from airloom.grid import Grid
-from airloom.ledger import Entry, Ledger
+from airloom.ledger import Ledger
 from airloom.verify import figures
 from airloom.verify.baselines import BASELINES
-from airloom.verify.evaluation import Volumes
+from airloom.verify.evaluation import CAMS, Volumes
 from airloom.verify.html import cards, embed, link, section, table, write_page
+from airloom.verify.report_ledger import ledger_section
 from airloom.verify.report_volumes import volume_sections
 from airloom.verify.scores import AREAS, SEASONS
 from airloom.verify.tables import (
@@ -30,8 +30,6 @@ from airloom.verify.tables import (
     title_within,
     with_interval,
 )
-
-SHOWN = 200  # entries of one reason in the ledger; the file beside the report holds them all
 
 
 def write_report(
@@ -73,7 +71,7 @@ def write_report(
     names = {s: n or s for s, n in stations.select("station", "name").iter_rows()}
     observed = pairs.filter((pl.col("model") == reference[0]) & (pl.col("phase") == reference[1]))
     sections = {
-        "Map": _maps(field_mean, grid, stations, observed, row["period"]),
+        "Map": _maps(field_mean, grid, stations, observed, row),
         "Seasons": _seasons(seasons, grid, stations, observed),
         "Scores": _scores(scores),
         "Differences": _differences(scores),
@@ -83,7 +81,7 @@ def write_report(
         "Time series": _series(pairs, beside, names) + _bias(pairs, [*phases, *beside[1:]]),
         **(_volumes(volumes, pairs, grid, stations, observed, scores) if volumes else {}),
         "Training": _training(training),
-        "Ledger": _ledger(ledger),
+        "Ledger": ledger_section(ledger),
         "Settings": f"<pre>{escape(yaml.safe_dump(dict(study), sort_keys=False, allow_unicode=True))}</pre>",
         "Provenance": _provenance(facts, scores),
     }
@@ -156,8 +154,10 @@ def _sentence(scores: Mapping[str, Any], row: Mapping[str, Any], rival: Mapping[
     )
 
 
-def _maps(mean: np.ndarray, grid: Grid, stations: pl.DataFrame, observed: pl.DataFrame, period: str) -> str:
-    figure = figures.annual_map(mean, grid, _with_means(stations, observed), title=f"Mean of {period}")
+def _maps(mean: np.ndarray, grid: Grid, stations: pl.DataFrame, observed: pl.DataFrame, row: Mapping[str, Any]) -> str:
+    figure = figures.annual_map(
+        mean, grid, _with_means(stations, observed), title=f"Mean of {row['days']:,} days of {row['period']}"
+    )
     return embed(figure, "The mean of the daily fields, and in the same colours the observed means of the stations.")
 
 
@@ -166,7 +166,10 @@ def _seasons(seasons: Mapping[str, np.ndarray], grid: Grid, stations: pl.DataFra
         return ""
     months = {s: observed.filter(pl.col("time").dt.month().is_in(SEASONS[s])) for s in seasons}
     placed = {s: _with_means(stations, part) for s, part in months.items()}
-    return embed(figures.season_maps(seasons, grid, placed), "Means of the seasons; colours are common to all four.")
+    return embed(
+        figures.season_maps(seasons, grid, placed),
+        "Means of the seasons over the same days; colours are common to all four.",
+    )
 
 
 def _with_means(stations: pl.DataFrame, observed: pl.DataFrame) -> pl.DataFrame:
@@ -190,7 +193,11 @@ def _scores(scores: Mapping[str, Any]) -> str:
     )
     used = {r["model"] for r in scores["rows"] if r["phase"] is None}
     known = [b for name, b in BASELINES.items() if name in used]
-    legend = table(("Baseline", "What it is"), [(b.title, b.description) for b in known]) if known else ""
+    described = [(b.title, b.description) for b in known]
+    if CAMS[0] in used:
+        what = "The chemistry model's daily mean at the ground, bilinear between its cells' centres; not corrected."
+        described.append((model_title(*CAMS), what))
+    legend = table(("Baseline", "What it is"), described)
     bars = embed(figures.score_bars(scores), "RMSE at withheld stations with 95 % intervals; blue the method's phases.")
     return "".join(parts) + f'<p class="note">{note}</p>{bars}{legend}'
 
@@ -211,7 +218,7 @@ def _score_table(rows: list[dict[str, Any]], anomaly: list[dict[str, Any]]) -> s
         for r in rows
     ]
     ours = {i for i, r in enumerate(rows) if r["phase"] is not None}
-    return table(("Model", "n", "RMSE", "MAE", "R²", "r", "Bias", "Anomaly R²"), cells, ours)
+    return table(("Model", "n", "RMSE [µg m⁻³]", "MAE [µg m⁻³]", "R²", "r", "Bias [µg m⁻³]", "Anomaly R²"), cells, ours)
 
 
 def _differences(scores: Mapping[str, Any]) -> str:
@@ -232,23 +239,24 @@ def _differences(scores: Mapping[str, Any]) -> str:
     return (
         f"<p>{name} less each other model at withheld stations, on the station-days that both predict. A negative ΔRMSE and a "
         "positive ΔR² speak for the method; the intervals resample the same days for both.</p>"
-        + table(("Compared with", "n", "ΔRMSE [µg m⁻³]", "ΔR²", "ΔRMSE excludes zero"), cells)
+        + table(("Compared with", "n", "ΔRMSE [µg m⁻³]", "ΔR²", "Interval of ΔRMSE excludes zero"), cells)
     )
 
 
 def _strata(scores: Mapping[str, Any], rival: Mapping[str, Any] | None) -> str:
     rows = [r for stratum in (*AREAS, *SEASONS, "anomaly") if (r := _row(scores, "withheld", stratum))]
-    cells = [(r["stratum"], *_beside(scores, r, rival)) for r in rows]
-    return table(("Stratum", *_beside_heads(rival)), cells)
+    cells = [(r["stratum"].replace("anomaly", "same-day anomalies"), *_beside(scores, r, rival)) for r in rows]
+    return _beside_note(rows, rival) + table(("Stratum", *_beside_heads(rival)), cells)
 
 
 def _stations(scores: Mapping[str, Any], stations: pl.DataFrame, rival: Mapping[str, Any] | None) -> str:
-    cells = []
+    rows, cells = [], []
     for s in stations.filter("withheld").sort("station").iter_rows(named=True):
         if row := _row(scores, "withheld", f"station:{s['station']}"):
+            rows.append(row)
             kind = ", ".join(v for v in (s["type"], s["area"]) if v)
             cells.append((f"{s['name'] or s['station']} ({s['station']})", kind, *_beside(scores, row, rival)))
-    return table(("Withheld station", "Type", *_beside_heads(rival)), cells)
+    return _beside_note(rows, rival) + table(("Withheld station", "Type", *_beside_heads(rival)), cells)
 
 
 def _row(scores: Mapping[str, Any], target: str, stratum: str) -> dict[str, Any] | None:
@@ -257,14 +265,17 @@ def _row(scores: Mapping[str, Any], target: str, stratum: str) -> dict[str, Any]
     return rows[-1] if rows else None
 
 
+def _beside_note(rows: Sequence[Mapping[str, Any]], rival: Mapping[str, Any] | None) -> str:
+    """Which models a table sets side by side."""
+    if not rows:
+        return ""
+    own = escape(model_title(rows[0]["model"], rows[0]["phase"]))
+    beside = f", and beside it {escape(title_within(rival['model']))}, the best baseline" if rival else ""
+    return f"<p>{own} at withheld stations{beside}.</p>"
+
+
 def _beside_heads(rival: Mapping[str, Any] | None) -> tuple[str, ...]:
-    return (
-        "n",
-        "RMSE",
-        "R²",
-        "Bias",
-        *([f"RMSE of {title_within(rival['model'])}", "its R²"] if rival else []),
-    )
+    return "n", "RMSE [µg m⁻³]", "R²", "Bias [µg m⁻³]", *(("Baseline RMSE", "Baseline R²") if rival else ())
 
 
 def _beside(scores: Mapping[str, Any], row: Mapping[str, Any], rival: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -282,12 +293,16 @@ def _beside(scores: Mapping[str, Any], row: Mapping[str, Any], rival: Mapping[st
 
 
 def _scatter(pairs: pl.DataFrame, beside: Sequence[figures.Model]) -> str:
-    return embed(figures.scatter(pairs, beside), "Days at withheld stations; the line is 1:1.")
+    return embed(
+        figures.scatter(pairs, beside),
+        "Station-days at withheld stations; the line is 1:1. The scores count days beyond the axes too.",
+    )
 
 
 def _series(pairs: pl.DataFrame, beside: Sequence[figures.Model], names: Mapping[str, str]) -> str:
     return embed(
-        figures.series_at_stations(pairs, beside, names), "Withheld stations, from the best predicted to the worst."
+        figures.series_at_stations(pairs, beside, names),
+        "Withheld stations from the best predicted to the worst, weekly means; each panel has its own scale.",
     )
 
 
@@ -296,28 +311,7 @@ def _bias(pairs: pl.DataFrame, models: Sequence[figures.Model]) -> str:
 
 
 def _training(training: Sequence[Mapping[str, Any]] | None) -> str:
-    return embed(figures.training_curves(training), "Loss by epoch.") if training else ""
-
-
-def _ledger(ledger: Ledger) -> str:
-    """Decisions grouped by verdict, kind and reason, the most frequent first; each group unfolds."""
-    order = {"out": 0, "changed": 1, "kept": 2}
-    entries = sorted(ledger.entries, key=lambda e: (order[e.verdict], e.kind, e.why))
-    groups = [(key, list(group)) for key, group in groupby(entries, key=lambda e: (e.verdict, e.kind, e.why))]
-    groups.sort(key=lambda g: (order[g[0][0]], -len(g[1])))
-    return "".join(_group(*key, group) for key, group in groups) or "<p>Nothing was left out or changed.</p>"
-
-
-def _group(verdict: str, kind: str, why: str, entries: list[Entry]) -> str:
-    total = sum(e.count for e in entries)
-    values = "" if total == len(entries) else f", {total:,} values"
-    rows = [(e.what, f"{e.count:,}") for e in entries[:SHOWN]]
-    rest = len(entries) - SHOWN
-    more = f'<p class="note">and {rest:,} more; the run folder\'s ledger holds them all.</p>' if rest > 0 else ""
-    return (
-        f"<details><summary><b>{escape(verdict)}</b>: {escape(why)} <small>{len(entries):,} × {escape(kind)}{values}</small>"
-        f"</summary>{table((kind, 'count'), rows)}{more}</details>"
-    )
+    return embed(figures.training_curves(training), "Loss by epoch; each phase has its own scale.") if training else ""
 
 
 def _provenance(facts: Mapping[str, Any], scores: Mapping[str, Any]) -> str:

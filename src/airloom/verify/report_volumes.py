@@ -10,13 +10,13 @@ from airloom.grid import Grid
 from airloom.verify import field_figures, field_maps
 from airloom.verify.evaluation import CAMS, TRUTH, Volumes
 from airloom.verify.html import embed, table
-from airloom.verify.per_station import network_mean, station_scores, station_summary, type_rows, yearly_levels
+from airloom.verify.per_station import EDGE, network_mean, station_scores, station_summary, type_rows, yearly_levels
 from airloom.verify.profiles import DEGREES, profile_rows
 from airloom.verify.tables import model_title, number, with_interval
 from airloom.verify.volumes import Model
 
 TARGETS = {
-    "cams": "Against the chemistry model, on its own cells",
+    "cams": "Against the chemistry model, on its own coarser cells",
     "truth": "Against the truth, in every cell",
 }
 
@@ -66,13 +66,13 @@ def _levels(volumes: Volumes, target: str) -> str:
     gaps = {(d["model"], d["phase"], d["stratum"], d["level"]): d for d in volumes.differences if d["target"] == target}
     cells = []
     for r in sorted(rows, key=_order):
-        digits = 4 if (r["level"] or 0) >= 1000 else 3  # there is little NO₂ aloft
+        digits = 2 if r["rmse"] >= 1 else 3 if r["rmse"] >= 0.1 else 4  # there is little NO₂ aloft
         gap = gaps.get((r["model"], r["phase"], r["stratum"], r["level"]))
         change = with_interval(gap["rmse_difference"], gap["rmse_difference_ci"], signed=True, digits=digits) if gap else "–"
         cells.append(
             (
                 _band(r),
-                model_title(r["model"], r["phase"]).replace(", phase ", ",\u00a0phase\u00a0"),
+                _unbroken(r["model"], r["phase"]),
                 with_interval(r["rmse"], r["rmse_ci"], digits=digits),
                 number(r["r"]),
                 with_interval(r["r2"], r["r2_ci"]),
@@ -85,13 +85,16 @@ def _levels(volumes: Volumes, target: str) -> str:
     last = volumes.differences[0] if volumes.differences else None
     name = model_title(last["reference"], last["reference_phase"]) if last else "method"
     heads = ("Level", "Model", "RMSE", "r", "R²", "Bias", "Cell r", "Region r", "ΔRMSE")
+    skipped = volumes.skipped[target]
+    left = f"; {skipped:,} more are left out, for a model or the reference has no values" if skipped else ""
     note = (
-        f"{rows[0]['days']:,} days; {volumes.skipped[target]:,} without values of all are left out. Cell r: correlation over days, the "
-        f"mean of all cells; region r: that of the region's daily means. ΔRMSE: {name} less this model. R² of all levels pooled "
-        "flatters: most of that variance is the decrease with height."
+        f"{rows[0]['days']:,} days{left}. RMSE, bias and ΔRMSE in µg\u00a0m⁻³. Cell r: each cell's correlation over days, the mean of all "
+        f"cells; region r: that of the region's daily means. ΔRMSE: {name} less this model; negative speaks for the method. R² of "
+        "all levels pooled flatters: most of that variance is the decrease with height."
     )
     figure = embed(
-        field_figures.level_scores(rows, target), f"{TARGETS[target]}: scores by level; bars are 95 % intervals over days."
+        field_figures.level_scores(rows, target),
+        f"{TARGETS[target]}: scores by level; bars are 95 % intervals over days. R² below −1 is not shown.",
     )
     return f'<h3>{TARGETS[target]}</h3>{figure}{table(heads, cells)}<p class="note">{note}</p>'
 
@@ -108,7 +111,7 @@ def _band(row: Mapping[str, Any]) -> str:
     return (
         "all"
         if row["stratum"] == "all"
-        else str(row["stratum"]).removeprefix("column ").replace("-", "–").replace(" ", "\u00a0")
+        else str(row["stratum"]).removeprefix("column ").replace("-", "\u2060–\u2060").replace(" ", "\u00a0")
     )
 
 
@@ -119,14 +122,19 @@ def _maps(means: Mapping[Model, np.ndarray], volumes: Volumes, grid: Grid, stati
     upper = {m: means[m] for m in means if m in (CAMS, TRUTH, last)}
     return (
         embed(
-            field_maps.surface_maps(ground, grid, stations),
-            "Means at the surface in common colours; points: observed means, withheld stations ringed in blue.",
+            field_maps.surface_maps(ground, grid, stations, chosen),
+            "Means at the surface in common colours; points: observed means, withheld stations ringed in turquoise. "
+            "The numbered windows are enlarged below.",
         )
         + embed(
             field_maps.window_maps(ground, chosen, grid, stations),
-            "Three windows: the most people, the highest ground, and of the rest the strongest gradient.",
+            "Three windows: the most people, the highest ground, and of the rest the strongest gradient. Each row has its own colours.",
         )
-        + embed(field_maps.level_maps(upper, volumes.levels, grid), "Means on all levels; colours are common to a row.")
+        + embed(
+            field_maps.level_maps(upper, volumes.levels, grid),
+            "The pattern on all levels: each mean field over its own mean in the region, which the panel states in µg m⁻³. "
+            "Colours are common to a row.",
+        )
     )
 
 
@@ -145,7 +153,7 @@ def _profiles(means: Mapping[Model, np.ndarray], volumes: Volumes, grid: Grid) -
                     cells.append((degree, model_title(name, phase), *(number(r["of_cams"]) for r in own)))
         parts.append("<h3>Ratio of the mean profile to that of CAMS</h3>" + table(heads, cells))
     cut = field_figures.transect(means, volumes.levels, grid, int(row), int(column))
-    return "".join(parts) + embed(cut, "From west to east through the most populated cell.")
+    return "".join(parts) + embed(cut, "Means from west to east through the most populated cell, drawn level by level.")
 
 
 def _stations(pairs: pl.DataFrame, models: Sequence[Model], volumes: Volumes, grid: Grid, stations: pl.DataFrame) -> str:
@@ -154,21 +162,32 @@ def _stations(pairs: pl.DataFrame, models: Sequence[Model], volumes: Volumes, gr
     summaries = [station_summary(withheld).with_columns(place=pl.lit("all")), station_summary(withheld, ["place"])]
     cells = [
         (
-            model_title(r["model"], r["phase"]),
+            _unbroken(r["model"], r["phase"]),
             r["place"] or "unknown",
             f"{r['stations']:,}",
-            *(number(r[f"{s}_{how}"]) for s in ("r", "r2", "rmse", "bias") for how in ("mean", "median")),
+            *(_mean_and_median(r, s) for s in ("r", "r2", "rmse", "bias")),
         )
         for r in pl.concat([s.select(sorted(s.columns)) for s in summaries]).iter_rows(named=True)
     ]
-    heads = (
-        "Model",
-        "Place in tiles",
-        "stations",
-        *(f"{s}, {how}" for s in ("r", "R²", "RMSE", "bias") for how in ("mean", "median")),
+    heads = ("Model", "Place in tiles", "Stations", "r", "R²", "RMSE [µg m⁻³]", "Bias [µg m⁻³]")
+    note = (
+        "Withheld stations: the mean of their own scores, in round brackets the median. Place in tiles: centre, or edge where "
+        f"every tile that holds the station has it within {EDGE:.3g} of its width from a side."
     )
     figure = field_figures.station_maps(scores, models, stations, grid)
-    return embed(figure, "Correlation and R² of each withheld station over its own days.") + table(heads, cells)
+    shown = embed(figure, "Correlation and R² of each withheld station over its own days. R² below −1 is not shown.")
+    return f'{shown}{table(heads, cells)}<p class="note">{note}</p>'
+
+
+def _unbroken(name: str, phase: int | None) -> str:
+    """A model's title for a narrow column: a phase stays on one line, others break after their comma."""
+    title = model_title(name, phase).replace(" ", "\u00a0")
+    return title if phase is not None else title.replace(",\u00a0", ", ")
+
+
+def _mean_and_median(row: Mapping[str, Any], score: str) -> str:
+    mean, median = (number(row[f"{score}_{how}"], signed=score == "bias") for how in ("mean", "median"))
+    return f"{mean} ({median})"
 
 
 def _network(pairs: pl.DataFrame, models: Sequence[Model]) -> str:
