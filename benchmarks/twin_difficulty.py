@@ -67,7 +67,7 @@ def stations(folder: Path, plan: Plan) -> tuple[Stations, np.ndarray]:
     """
     observations = matching(folder, ["eea/observations/*.parquet"], "eea")
     records = EEA().open(observations, folder / "eea" / "sampling_points.parquet")
-    found = screen(records, plan.grid, Rules(types=("background",)), (plan.start, plan.end))
+    found = screen(records, plan.grid, Rules(types=("background",), min_year_fraction=0.1), (plan.start, plan.end))
     known = set(pl.read_csv(folder / "eea" / "assimilated.csv")["station"])
     withheld = np.array([known.isdisjoint(cell.split("+")) for cell in found.table["station"]])
     if not withheld.any():
