@@ -142,11 +142,10 @@ def _levels(asked: Asked, files: list[Member], part: xr.Dataset, found: Findings
 
 def _training(study: Study, stations: Stations, found: Findings) -> None:
     """What training and prediction cost, from a few steps on made-up numbers."""
-    multiple = math.lcm(study.weather_factor, study.chemistry_factor)
-    windows = len(tiles(study.target_grid.shape, study.tiles.size, study.tiles.stride, multiple))
+    windows = len(tiles(study.target_grid.shape, study.tiles.size, study.tiles.stride, study.tile_multiple))
     channels = {g: n for g, n in group_channels(study).items() if n}
     found.lines.append("inputs: " + ", ".join(f"{n} {g}" for g, n in channels.items()))
-    sample, kept = _sample(study, channels, multiple)
+    sample, kept = _sample(study, channels)
     years = stations.daily.time.dt.year.to_numpy()
     for phase in study.phases:
         tiles_a_day = min(windows, phase.tiles_a_day or windows)
@@ -160,12 +159,12 @@ def _training(study: Study, stations: Stations, found: Findings) -> None:
     found.memory = 1e9 + max(found.memory, found.standing + step)  # libraries
 
 
-def _sample(study: Study, channels: dict[str, int], multiple: int) -> tuple[float, float]:
+def _sample(study: Study, channels: dict[str, int]) -> tuple[float, float]:
     """Seconds for a sample's forward and backward pass, and bytes that it keeps for its gradients.
 
     Measured on two small tiles of made-up numbers and scaled by area: a whole one of a large network may not fit here.
     """
-    size = min(study.tiles.size, math.ceil(PROBE / multiple) * multiple)
+    size = min(study.tiles.size, math.ceil(PROBE / study.tile_multiple) * study.tile_multiple)
     small = study.model_copy(update={"tiles": study.tiles.model_copy(update={"size": size, "stride": size})})
     network, inputs = method(study.method.name).network(study, channels, 1.0), made_up(small, channels, 2)
     times, kept = [], 0

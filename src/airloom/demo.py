@@ -1,14 +1,11 @@
 """`airloom demo`: a small world whose truth is known, and DACNO₂ from its files to a report, in minutes."""
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from airloom.progress import Progress, quiet
 from airloom.run import Run
-from airloom.study import Study, parse
+from airloom.study import Study, load
 from airloom.twin.make import make
 from airloom.twin.world import Plan
 
@@ -17,8 +14,7 @@ DAYS = 5  # of each month: all seasons, at the cost of two months
 
 def study() -> Study:
     """The study that the demo runs, as it stands beside this file."""
-    content = yaml.safe_load(files("airloom").joinpath("demo.yaml").read_text(encoding="utf-8"))
-    return parse(content, where="demo.yaml")
+    return load(Path(__file__).with_name("demo.yaml"))
 
 
 def plan() -> Plan:

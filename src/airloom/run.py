@@ -10,7 +10,6 @@ run.report()
 """
 
 import copy
-import math
 import platform
 import shutil
 import time
@@ -294,8 +293,7 @@ class Run:
     @cached_property
     def _tiles(self) -> list[Tile]:
         part = self.study.tiles
-        multiple = math.lcm(self.study.weather_factor, self.study.chemistry_factor)
-        return tiles(self.study.target_grid.shape, part.size, part.stride, multiple)
+        return tiles(self.study.target_grid.shape, part.size, part.stride, self.study.tile_multiple)
 
     @property
     def _levels(self) -> tuple[float, ...] | None:

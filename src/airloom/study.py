@@ -3,6 +3,7 @@
 Every field says what it is, its unit and why its default is what it is; `airloom keys` prints these words.
 """
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -79,6 +80,11 @@ class Study(Part):
     def chemistry_factor(self) -> int:
         """Grid cells along a cell of the chemistry model's fields."""
         return round(self.chemistry.cell / self.grid.cell) if self.chemistry else 1
+
+    @property
+    def tile_multiple(self) -> int:
+        """Cells of which tiles begin at a multiple, so that they hold whole cells of weather and chemistry model."""
+        return math.lcm(self.weather_factor, self.chemistry_factor)
 
     @cached_property
     def weather_factor(self) -> int:

@@ -8,6 +8,7 @@ import shutil
 import warnings
 from dataclasses import asdict
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,8 @@ def _begin(study: Study, data: Path, aside: Path) -> zarr.Group:
     files = input_files(study, data)
     made_of = {
         "study": study.prepared(),
-        "files": {str(p.relative_to(data)): [p.stat().st_size, sha256(p)] for paths in files.values() for p in paths},
+        # each once: the chemistry model's files serve its levels and its ground
+        "files": {str(p.relative_to(data)): [p.stat().st_size, sha256(p)] for p in sorted(set(chain(*files.values())))},
     }
     if (aside / "zarr.json").is_file():
         group = zarr.open_group(aside, mode="r+")

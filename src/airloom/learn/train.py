@@ -236,7 +236,7 @@ class PhaseTrainer:
             loss = loss + weights.roughness * roughness(predicted, self.reader.cube.grid.cell)
         if self.former_field:
             before = torch.stack([self.former_field[day, batch.tile] for day in batch.days.tolist()])
-            now = self._coarse(predicted, weights.ssim_cell)
+            now = self._coarse(predicted)
             loss = loss + weights.former_ssim * structural_dissimilarity(now, before, window=weights.ssim_window)
         return loss
 
@@ -254,9 +254,9 @@ class PhaseTrainer:
             loss = loss + weights.chemistry_ssim * dissimilarity
         return loss
 
-    def _coarse(self, field: Tensor, cell: float) -> Tensor:
-        """A field on cells of `cell` metres."""
-        return functional.avg_pool2d(field, max(1, round(cell / self.reader.cube.grid.cell)))
+    def _coarse(self, field: Tensor) -> Tensor:
+        """A field on the cells on which it is compared with the former model's."""
+        return functional.avg_pool2d(field, max(1, round(self.phase.loss.ssim_cell / self.reader.cube.grid.cell)))
 
     def _remember(self, progress: Progress) -> dict[tuple[int, Tile], Tensor]:
         """The former model's field of every day and tile of the phase; in a fixed order, so that a resumed run has the same."""
@@ -270,7 +270,7 @@ class PhaseTrainer:
                 progress(f"what {self.name} starts from, tile", done, len(self.tiles))
                 for start in range(0, len(days), CHECK):
                     block = days[start : start + CHECK]
-                    field = self._coarse(self.former(self.reader.read(block, tile).inputs), self.phase.loss.ssim_cell)
+                    field = self._coarse(self.former(self.reader.read(block, tile).inputs))
                     fields.update({(day, tile): one for day, one in zip(block.tolist(), field, strict=True)})
         progress(f"what {self.name} starts from, tile", len(self.tiles), len(self.tiles))
         return fields

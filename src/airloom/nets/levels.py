@@ -4,6 +4,8 @@ Two-dimensional convolutions, pooling and enlarging are several times as fast on
 on the whole, and give the same, for none of them mixes levels.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -44,7 +46,7 @@ class _Share(torch.autograd.Function):
     """Written by hand, for the slices' own gradients would fill the whole tensor with zeros, once each."""
 
     @staticmethod
-    def forward(ctx, taps: Tensor, levels: int) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, taps: Tensor, levels: int) -> Tensor:
         ctx.levels = levels
         up, here, down = taps.unflatten(0, (-1, levels)).chunk(3, 2)
         total = here.movedim(2, -1).contiguous().movedim(-1, 2)
@@ -53,7 +55,7 @@ class _Share(torch.autograd.Function):
         return total.flatten(0, 1)
 
     @staticmethod
-    def backward(ctx, towards: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, towards: Tensor) -> tuple[Tensor, None]:
         given = towards.unflatten(0, (-1, ctx.levels))
         batch, levels, channels, rows, columns = given.shape
         found = given.new_empty(batch, levels, rows, columns, 3 * channels).movedim(-1, 2)

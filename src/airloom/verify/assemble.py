@@ -12,7 +12,7 @@ from airloom.grid import Tile
 from airloom.sources.members import matching
 from airloom.study import Study
 from airloom.verify.collect import all_pairs, network_of, series_of
-from airloom.verify.days import chemistry, chemistry_on_grid, predicted, truth
+from airloom.verify.days import chemistry, chemistry_at_ground, chemistry_on_grid, predicted, truth
 from airloom.verify.evaluation import CAMS, Volumes, evaluate_volumes
 from airloom.verify.per_station import edge_distance, place
 from airloom.verify.scores import pair
@@ -45,7 +45,7 @@ def pairs_of(
     pairs = all_pairs(fields, network, table, model=study.method.name, baselines=baselines, pollutant=study.pollutant)
     if not cube.chemistry_days[test].any():
         return pairs
-    cams = series_of(chemistry_on_grid(cube, np.flatnonzero(test)), table, int(test.sum()))
+    cams = series_of(chemistry_at_ground(cube, np.flatnonzero(test)), table, int(test.sum()))
     return pl.concat([pairs, pair(cams, network.observed[test], cube.days[test], table, withheld, model=CAMS[0])])
 
 

@@ -30,17 +30,22 @@ def chemistry(cube: Cube, days: np.ndarray) -> Day:
     return lambda i: cube.read("chemistry", days[i : i + 1], rows, columns)[0]
 
 
+def chemistry_at_ground(cube: Cube, days: np.ndarray) -> Day:
+    """The chemistry model's lowest level on the grid's cells, bilinear from its own."""
+    rows, columns = (np.arange(n) for n in cube.grid.shape)
+    return lambda i: cube.read("ground", days[i : i + 1], rows, columns)[0]
+
+
 def chemistry_on_grid(cube: Cube, days: np.ndarray) -> Day:
     """The chemistry model on the grid's cells, bilinear: the ground from the model's own cells, the levels above, which are
     smooth, from those of the cube.
     """
-    rows, columns = (np.arange(n) for n in cube.grid.shape)
-    coarse = chemistry(cube, days)
+    coarse, ground = chemistry(cube, days), chemistry_at_ground(cube, days)
 
     def read(i: int) -> np.ndarray:
         field = torch.from_numpy(np.ascontiguousarray(coarse(i), np.float32))[None]
         whole = functional.interpolate(field, size=cube.grid.shape, mode="bilinear", align_corners=False)[0].numpy()
-        whole[0] = cube.read("ground", days[i : i + 1], rows, columns)[0, 0]
+        whole[:1] = ground(i)
         return whole
 
     return read
