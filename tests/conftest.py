@@ -12,9 +12,17 @@ if TYPE_CHECKING:
     from airloom.run import Run
     from airloom.study import Study
 
-# as the commands that tests start, so that results are equal to the bit; and on busy cores, threads that wait for each other
-# make small steps thirty times slower
-torch.set_num_threads(1)
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """One thread for torch, before any fixture of any test.
+
+    The commands that tests start have one, too, and results are to be equal to the bit; and on busy cores, threads that wait
+    for each other make small steps thirty times slower. Before every test anew: numba's pool, once launched by a test of the
+    twin, sets the number of OpenMP threads of the whole process, and torch's with it.
+    """
+    torch.set_num_threads(1)
+
 
 DATA = Path(os.environ.get("AIRLOOM_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
