@@ -1,7 +1,10 @@
 """What a network is given: normalisation, order, and the right value at the right cell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from airloom.cube import store
 from airloom.errors import DataError
@@ -161,3 +164,10 @@ def test_a_batch_is_the_readers_own():
     for x in first.inputs.values():
         x += 1
     assert all((x == kept[g]).all() for g, x in made.read(IN_2020, WHOLE).inputs.items())
+
+
+def test_a_batch_lies_where_the_reader_is_told():
+    # on "meta" tensors have shapes and no numbers, on every machine
+    found = replace(reader(), device=torch.device("meta")).read(np.array([0, 1]), WHOLE)
+    assert {t.device.type for t in (*found.inputs.values(), found.observed)} == {"meta"}
+    assert found.observed.shape == (2, 16, 16)

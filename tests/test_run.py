@@ -14,6 +14,7 @@ import netCDF4
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from airloom import cli
@@ -170,6 +171,17 @@ def test_a_stopped_training_goes_on_to_the_same_scores_to_the_bit(finished, smal
     assert lasting(folder, without=CLOCKED + DATED) == lasting(finished.folder, without=CLOCKED + DATED)
     fields = [read(f / "fields" / "small.nc") for f in (folder, finished.folder)]
     assert fields[0].drop_attrs().identical(fields[1].drop_attrs())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_cuda_device_is_used_and_gives_nearly_the_same(finished, small, tmp_path):
+    run = Run(small.study, small.data, tmp_path / "small", workers=1)
+    run.prepare()
+    run.train()
+    run.predict()
+    assert "device" in run.facts()
+    fields = [read(r.folder / "fields" / "phase-2.zarr").no2.to_numpy() for r in (run, finished)]
+    np.testing.assert_allclose(*fields, rtol=0.05, atol=0.5)
 
 
 def test_withheld_stations_touch_neither_weights_nor_normalisation_nor_fields(finished, small, tmp_path):

@@ -253,6 +253,7 @@ class Run:
             "airloom": airloom.__version__,
             "torch": torch.__version__,
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+            **({"device": torch.cuda.get_device_name(self._device)} if self._device.type == "cuda" else {}),
             "python": platform.python_version(),
             **{p: version(p) for p in ("numpy", "xarray", "zarr")},
             "network": f"{sum(p.numel() for p in network.parameters()):,} weights, {self.study.members} members",
@@ -288,7 +289,12 @@ class Run:
 
     @cached_property
     def _reader(self) -> Reader:
-        return Reader(self.cube, self._normaliser, self.study.weather_factor, self.study.chemistry_factor)
+        return Reader(self.cube, self._normaliser, self.study.weather_factor, self.study.chemistry_factor, self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        """Where networks live: the first CUDA device that the process sees, else the processor."""
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     @cached_property
     def _tiles(self) -> list[Tile]:
@@ -305,10 +311,10 @@ class Run:
         return self.study.seed + 1000 * member
 
     def _network(self, member: int) -> nn.Module:
-        """A member's network with the random weights of its seed."""
+        """A member's network with the random weights of its seed, drawn on the processor and so the same on every device."""
         torch.manual_seed(self._seed(member))
         channels = {g: len(self.cube.channels(g)) for g in GROUPS if self.cube.channels(g)}
-        return method(self.study.method.name).network(self.study, channels, self._normaliser.start)
+        return method(self.study.method.name).network(self.study, channels, self._normaliser.start).to(self._device)
 
     def _ensemble(self, phase: Phase) -> Ensemble:
         """The members' networks with the best weights of a phase."""

@@ -13,6 +13,7 @@ from airloom.cube.store import CALENDAR, MAPS, Cube
 from airloom.errors import DataError
 from airloom.grid import Tile
 
+PROCESSOR = torch.device("cpu")
 GROUPS = (CALENDAR, "weather", "upper", *MAPS)
 CHANNELS = {CALENDAR: -1, "weather": -3, "upper": -4, **dict.fromkeys(MAPS, -3)}  # axis of the channels in a group
 
@@ -90,13 +91,15 @@ class Normaliser:
 class Reader:
     """Reads batches of a cube.
 
-    `factor`: grid cells along a weather cell; `chemistry_factor`: along a cell of the chemistry model.
+    `factor`: grid cells along a weather cell; `chemistry_factor`: along a cell of the chemistry model; `device`: where the
+    tensors of a batch are put.
     """
 
     cube: Cube
     normaliser: Normaliser
     factor: int
     chemistry_factor: int = 1
+    device: torch.device = PROCESSOR
 
     def read(self, days: np.ndarray, tile: Tile, seen: np.ndarray | None = None, *, chemistry: bool = False) -> Batch:
         """One batch: `days` (indices, ascending or not) of a tile; as targets the values that `seen`, bool on
@@ -108,8 +111,8 @@ class Reader:
                 continue
             values = self.cube.read(group, days, *self._cells(group, tile))
             values = self.normaliser.scales[group].apply(values, axis=CHANNELS[group])
-            inputs[group] = _tensor(values)
-        observed = torch.from_numpy(self._observed(days, tile, seen))
+            inputs[group] = _tensor(values).to(self.device)
+        observed = torch.from_numpy(self._observed(days, tile, seen)).to(self.device)
         return Batch(inputs, observed, self._chemistry(days, tile) if chemistry else None, days, tile)
 
     def _cells(self, group: str, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +144,7 @@ class Reader:
         target = np.full(scaled.shape, np.nan, np.float32)
         _, (y, x) = coarse.inside(tuple(n // self.chemistry_factor for n in self.cube.grid.shape))
         target[..., y, x] = scaled[..., y, x]
-        return torch.from_numpy(target)
+        return torch.from_numpy(target).to(self.device)
 
     @cached_property
     def _daily(self) -> np.ndarray:
