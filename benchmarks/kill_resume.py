@@ -1,6 +1,6 @@
 """Kill a run again and again, and see that it ends as if nothing had happened.
 
-    python benchmarks/kill_resume.py STUDY --data DIR [--kills 10] [--seed 0]
+    python benchmarks/kill_resume.py STUDY --data DIR [--kills 10] [--seed 0] [--set phases.0.epochs=1 …]
     python benchmarks/kill_resume.py --small [--kills 10] [--seed 0]
 
 Runs the study undisturbed once. Then runs it in another folder, with a cube of its own, and kills the whole process group
@@ -28,11 +28,12 @@ from typing import Any
 import netCDF4
 import numpy as np
 import polars as pl
+import yaml
 import zarr
 from safetensors.numpy import load_file
 
 import airloom
-from airloom.study import Study, load
+from airloom.study import Study, changed, load
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("prepare", "train", "predict", "evaluate", "report")
@@ -209,6 +210,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("AIRLOOM_DATA"), help="folder of its input files")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the study")
     parser.add_argument("--small", action="store_true", help="the small study of the tests, with its invented files")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "kill_resume.json")
     asked = parser.parse_args()
@@ -219,6 +221,11 @@ def main() -> None:
     if asked.small:
         subprocess.run([sys.executable, "-m", "tests.small", work / "data"], cwd=ROOT, check=True)
         study, data = work / "data" / "study.yaml", work / "data"
+    if asked.set:
+        changes = {key: yaml.safe_load(value) for key, _, value in (change.partition("=") for change in asked.set)}
+        content = changed(load(study), changes).model_dump(mode="json")
+        study = work / "study.yaml"
+        study.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     found = {
         "date": str(date.today()),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
@@ -227,6 +234,7 @@ def main() -> None:
             "python": platform.python_version(),
             **{p: version(p) for p in ("torch", "zarr", "netCDF4", "safetensors")},
         },
+        "set": asked.set,
         **disturb(study, data, work, asked.kills, asked.seed),
     }
     asked.out.parent.mkdir(parents=True, exist_ok=True)

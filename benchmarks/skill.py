@@ -35,8 +35,8 @@ MORE = 0.05  # by which its R² must exceed that of CAMS
 ANOMALOUS = 2020
 
 
-def variants(study: Study) -> dict[str, dict[str, Any]]:
-    """What each variant changes in the study; as many samples are seen by all."""
+def variants(study: Study, base: Path) -> dict[str, dict[str, Any]]:
+    """What each variant changes in the study; as many samples are seen by all. `base`: the run that one of them starts from."""
     one, two, three = (p.model_dump(mode="json") for p in study.phases)
     alone = {**two, "start_from": "scratch", "epochs": one["epochs"] + two["epochs"], "learning_rate": one["learning_rate"]}
     without = {**two["loss"], "station_mse": 1, "chemistry_mse": 0, "chemistry_ssim": 0}
@@ -47,8 +47,12 @@ def variants(study: Study) -> dict[str, dict[str, Any]]:
         "stations-only": {"phases": [{**alone, "loss": without}, three]},
         "no-phase-1": {"phases": [alone, three]},
         "anomalous-year-in": {"phases": [*inflated, three]},
-        "adapted-to-2020": {"phases": [one, two, {**three, "years": [ANOMALOUS]}], "verification.years": [ANOMALOUS]},
-        "overpass": {"hours": [11, 13], "stations.min_hours": 2},
+        "anomalous-year": {
+            "base": str(base),
+            "phases": [{**three, "years": [ANOMALOUS]}],
+            "verification.years": [ANOMALOUS],
+        },
+        "overpass": {"stations.min_hours": 2, "hours": [11, 14]},
     }
 
 
@@ -141,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--variants", nargs="*", default=[], choices=list(variants(study)))
+    parser.add_argument("--variants", nargs="*", default=[], choices=list(variants(study, ROOT)))
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "skill.json")
     asked = parser.parse_args()
@@ -153,7 +157,7 @@ def main() -> None:
         found[-1]["targets"] = targets(found[-1])
         show(found[-1])
     for name in asked.variants:
-        changes = {"seed": asked.seeds[0], **variants(study)[name]}
+        changes = {"seed": asked.seeds[0], **variants(study, folder / "runs" / f"seed-{asked.seeds[0]}")[name]}
         found.append(carry(name, changed(study, changes), folder, asked.cores))
         show(found[-1])
     result = {

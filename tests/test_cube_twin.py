@@ -27,7 +27,7 @@ from tests.twin_study import WEATHER, twin_study
 
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata")
 
-DAYS = np.array(["2019-01-31", "2019-02-01"], "datetime64[D]")
+DAYS, DAY = np.array(["2019-01-31", "2019-02-01"], "datetime64[D]"), (0, 24)
 UPPER, CAMS = "era5/pressure-2019-02.nc", "cams/cams.eaq.vra.ENSa.no2.l{}.2019-{}.nc"
 
 
@@ -84,6 +84,28 @@ def test_chemistry_is_the_daily_mean_of_the_files(built, twin_files):
     lon, lat = built.grid.lonlat()
     place = {"lon": ("cell", lon.ravel()), "lat": ("cell", lat.ravel())}
     np.testing.assert_allclose(built.group["chemistry"][0, 2].ravel(), file["no2"].mean("time").interp(place), rtol=1e-5)
+
+
+def test_targets_of_some_hours_are_their_means_and_inputs_stay_whole_days(built, twin_files, tmp_path):
+    stations = {**twin_study(twin_files).stations.model_dump(mode="json"), "min_hours": 2}
+    cube = build(without_maps(twin_files, hours=[11, 13], stations=stations), twin_files, tmp_path / "noon.zarr", workers=1)
+    assert cube.hours == (11, 13)
+    lon, lat = cube.grid.lonlat()
+    place = {"lon": ("cell", lon.ravel()), "lat": ("cell", lat.ravel())}
+    for height, found in ((250, cube.group["chemistry"][0, 2]), (0, cube.group["ground"][0, 0])):  # 8 km, both
+        file = xr.open_dataset(twin_files / CAMS.format(height, "01"), engine="netcdf4")
+        noon = file["no2"].isel(time=[11, 12]).mean("time").interp(place)
+        np.testing.assert_allclose(found.ravel(), noon, rtol=1e-5)
+    reports = pl.read_parquet(twin_files / "state" / "observed-2019-01.parquet").filter(
+        "valid", pl.col("start").dt.hour().is_in([11, 12]), pl.col("value").is_between(-1, 1000)
+    )
+    alone = [s for s in cube.stations.table["station"] if "+" not in s]
+    for name in alone:
+        values = reports.filter(pl.col("station") == name)["value"]
+        mean = float(cube.stations.daily.sel(station=name)[0])
+        assert np.isnan(mean) if len(values) < 2 else mean == pytest.approx(values.mean())
+    t2m = built.channels("weather").index("t2m")
+    np.testing.assert_array_equal(cube.group["weather"][:, :, 0], built.group["weather"][:, :, t2m])
 
 
 def test_days_of_the_week_and_classes_stay_plain_and_the_rest_is_scaled(built):
@@ -176,20 +198,33 @@ def hourly(hours: int, height: float, value: float) -> xr.Dataset:
 
 def test_a_daily_mean_needs_eighteen_hours():
     # hours 0 … 17: mean 8.5
-    assert _means(hourly(18, 0, 1))["no2"].values.ravel().tolist() == [8.5, 8.5]
-    assert np.isnan(_means(hourly(17, 0, 1))["no2"]).all()
-    assert _means(hourly(18, 0, 1))["stream"].values.tolist() == [1]
+    assert _means(hourly(18, 0, 1), DAY)["no2"].values.ravel().tolist() == [8.5, 8.5]
+    assert np.isnan(_means(hourly(17, 0, 1), DAY)["no2"]).all()
+    assert _means(hourly(18, 0, 1), DAY)["stream"].values.tolist() == [1]
+
+
+def test_a_mean_of_some_hours_needs_three_quarters_of_them():
+    # hours 11 and 12: mean 11.5, labelled by the day's start; of 8, 9, 10, 11, three are enough: 8, 9 and 10
+    found = _means(hourly(24, 0, 1), (11, 13))
+    assert found["no2"].values.ravel().tolist() == [11.5, 11.5]
+    assert found["time"].values.tolist() == DAYS[:1].astype("datetime64[ns]").tolist()
+    assert np.isnan(_means(hourly(12, 0, 1), (11, 13))["no2"]).all()
+    assert _means(hourly(11, 0, 1), (8, 12))["no2"].values.ravel().tolist() == [9, 9]
+    assert _means(hourly(11, 0, 1), (11, 13)).sizes["time"] == 0  # a file that holds none of them
+    ledger = Ledger()
+    assert np.isnan(daily_means([found], replace(ASKED, hours=(11, 13)), DAYS[:1], ledger)).all()
+    assert ledger.of("day", "out")[0].why == "no mean of 2 hours or more to learn from: no2 at 50 m"
 
 
 def test_a_day_without_a_level_is_left_out_whole_and_named():
     # hours 0 … 17 at the ground: mean 8.5; 0 … 23 at 50 m, doubled: 23; of 1 February there is nothing
     ledger = Ledger()
-    found = daily_means([_means(hourly(18, 0, 1)), _means(hourly(24, 50, 2))], ASKED, DAYS, ledger)
+    found = daily_means([_means(hourly(18, 0, 1), DAY), _means(hourly(24, 50, 2), DAY)], ASKED, DAYS, ledger)
     assert found[0].tolist() == [[[8.5, 8.5]], [[23, 23]]]
     assert np.isnan(found[1]).all()
     why = "no mean of 18 hours or more to learn from: "
     assert [(e.what, e.why) for e in ledger.of("day", "out")] == [("2019-02-01", why + "none at all")]
-    found = daily_means([_means(hourly(17, 0, 1)), _means(hourly(24, 50, 2))], ASKED, DAYS[:1], ledger)
+    found = daily_means([_means(hourly(17, 0, 1), DAY), _means(hourly(24, 50, 2), DAY)], ASKED, DAYS[:1], ledger)
     assert np.isnan(found).all()  # whole, also where there are hours enough
     assert ledger.of("day", "out")[-1].why == why + "no2 at 0 m"
 

@@ -1,4 +1,5 @@
 import errno
+import tracemalloc
 
 import netCDF4
 import numpy as np
@@ -10,7 +11,7 @@ from compliance_checker.runner import CheckSuite, ComplianceChecker
 
 from airloom.errors import DataError
 from airloom.grid import Grid
-from airloom.infer.fields import create_zarr, field_dataset, read, write_day, write_netcdf, written
+from airloom.infer.fields import _linked, create_zarr, field_dataset, read, write_day, write_netcdf, written
 
 GRID = Grid.around(-3.7, 40.43, cell=2000, shape=(5, 4))
 DAYS = np.arange("2023-02-27", "2023-03-02", dtype="datetime64[D]")  # 27, 28 February, 1 March
@@ -24,8 +25,8 @@ def values(levels=None):
     return array
 
 
-def field(levels=None):
-    return field_dataset(values(levels), grid=GRID, days=DAYS, levels=levels, attrs={"title": "A test"})
+def field(levels=None, hours=(0, 24)):
+    return field_dataset(values(levels), grid=GRID, days=DAYS, levels=levels, hours=hours, attrs={"title": "A test"})
 
 
 @pytest.fixture(params=[None, LEVELS], ids=["surface", "levels"])
@@ -71,6 +72,71 @@ def test_the_file_as_another_library_sees_it(tmp_path):
         assert {"Conventions", "history", "title", "source", "institution", "references"} <= set(file.ncattrs())
 
 
+def test_a_mean_of_some_hours_says_which(tmp_path):
+    # day 19,415 has the hours from 465,960 on, and 11:00 is the eleventh after it
+    assert 19_415 * 24 == 465_960
+    expected = [[465_971, 465_973], [465_995, 465_997], [466_019, 466_021]]
+    write_netcdf(field(hours=(11, 13)), tmp_path / "a.nc")
+    with netCDF4.Dataset(tmp_path / "a.nc") as file:
+        assert file["time"].units.startswith("hours since 1970-01-01")
+        assert file["time_bnds"][:].tolist() == expected
+        assert file["time"][:].tolist() == [first for first, _ in expected]  # within its bounds
+        assert file["no2"].cell_methods == "time: mean"
+        assert file["no2"].long_name == "11:00 to 13:00 UTC mean mass concentration of nitrogen dioxide"
+    create_zarr(tmp_path / "a.zarr", GRID, DAYS, hours=(11, 13))
+    for index, day in enumerate(values()):
+        write_day(tmp_path / "a.zarr", index, day)
+    xr.testing.assert_identical(
+        read(tmp_path / "a.zarr").drop_attrs(deep=False), read(tmp_path / "a.nc").drop_attrs(deep=False)
+    )
+    bounds = read(tmp_path / "a.zarr")["time_bnds"].values
+    assert bounds[0].astype("datetime64[h]").astype(str).tolist() == ["2023-02-27T11", "2023-02-27T13"]
+
+
+def description(path):
+    """All that a NetCDF file says, but for its values; and these as bytes."""
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_mask(False)
+        variables = {
+            name: (v.dtype, v.dimensions, v.chunking(), v.filters(), [(a, str(v.getncattr(a))) for a in v.ncattrs()])
+            for name, v in file.variables.items()
+        }
+        sizes = {name: (d.size, d.isunlimited()) for name, d in file.dimensions.items()}
+        attributes = [(a, file.getncattr(a)) for a in file.ncattrs()]
+        return variables, sizes, attributes, {name: v[:].tobytes() for name, v in file.variables.items()}
+
+
+@pytest.mark.parametrize("hours", [(0, 24), (11, 13)])
+def test_a_file_written_day_by_day_is_the_file_written_at_once(tmp_path, levels, hours):
+    whole = field(levels, hours)
+    write_netcdf(whole, tmp_path / "days.nc")
+    unit = {"units": f"{'days' if hours == (0, 24) else 'hours'} since 1970-01-01 00:00:00", "calendar": "standard"}
+    encoding = {n: {"_FillValue": None} for n in whole.variables}
+    encoding |= {n: {"dtype": "int32", "_FillValue": None, **unit} for n in ("time", "time_bnds")}
+    encoding |= {n: {"zlib": True, "complevel": 4, "_FillValue": None} for n in ("lat", "lon")}
+    chunks = (1, *whole["no2"].shape[1:])
+    encoding["no2"] = {"zlib": True, "complevel": 4, "chunksizes": chunks, "_FillValue": np.float32(np.nan)}
+    _linked(whole).to_netcdf(tmp_path / "once.nc", engine="netcdf4", encoding=encoding, unlimited_dims=["time"])
+    assert description(tmp_path / "days.nc") == description(tmp_path / "once.nc")
+
+
+def test_memory_does_not_grow_with_the_days_that_are_written(tmp_path):
+    grid, days = (
+        Grid.around(4, 50, cell=2000, shape=(128, 128)),
+        np.arange("2023-01-01", "2023-03-02", dtype="datetime64[D]"),
+    )
+    create_zarr(tmp_path / "a.zarr", grid, days)
+    for day in range(len(days)):
+        write_day(tmp_path / "a.zarr", day, np.full((128, 128), day))
+    stored = read(tmp_path / "a.zarr")
+    tracemalloc.start()
+    write_netcdf(stored, tmp_path / "a.nc")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < stored["no2"].nbytes / 4  # of sixty days
+    assert read(tmp_path / "a.nc")["no2"][:, 5, 5].values.tolist() == list(range(60))
+
+
 def test_gdal_knows_where_a_field_lies(tmp_path):
     write_netcdf(field(), tmp_path / "a.nc")
     with rasterio.open(f"netcdf:{tmp_path / 'a.nc'}:no2") as file:
@@ -80,8 +146,9 @@ def test_gdal_knows_where_a_field_lies(tmp_path):
         assert file.read(2).tolist() == values()[1].tolist()
 
 
-def test_a_field_complies_with_cf(tmp_path, levels):
-    write_netcdf(field(levels), tmp_path / "a.nc")
+@pytest.mark.parametrize("hours", [(0, 24), (11, 13)])
+def test_a_field_complies_with_cf(tmp_path, levels, hours):
+    write_netcdf(field(levels, hours), tmp_path / "a.nc")
     CheckSuite.load_all_available_checkers()
     passed, failed = ComplianceChecker.run_checker(
         str(tmp_path / "a.nc"), ["cf:1.11"], 0, "strict", output_filename=str(tmp_path / "report.txt"), output_format="text"
@@ -160,12 +227,13 @@ def test_another_error_stays_itself(tmp_path, monkeypatch):
         {"grid": Grid("EPSG:32630", GRID.left, GRID.top, 2000, (5, 4))},
         {"days": DAYS + 1},
         {"levels": LEVELS},
+        {"hours": (0, 12)},
     ],
-    ids=["cells", "projection", "days", "levels"],
+    ids=["cells", "projection", "days", "levels", "hours"],
 )
 def test_a_store_of_another_field_is_not_overwritten(tmp_path, other):
     create_zarr(tmp_path / "a.zarr", GRID, DAYS)
-    with pytest.raises(DataError, match="another grid, period, pollutant or other levels"):
+    with pytest.raises(DataError, match="another grid, period, pollutant, or of other hours or levels"):
         create_zarr(tmp_path / "a.zarr", **({"grid": GRID, "days": DAYS} | other))
 
 

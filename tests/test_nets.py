@@ -8,6 +8,7 @@ from torch import nn
 from airloom.nets.convlstm import ClimbingConvLSTM, ConvLSTM, DescendingCNN
 from airloom.nets.inception import Inception, Lifted, inception_2d, inception_3d, inception_lstm
 from airloom.nets.levels import double, fold, share_levels, unfold
+from airloom.nets.memory import samples_at_once
 
 
 @pytest.fixture(autouse=True)
@@ -167,10 +168,11 @@ def test_folding_back_and_forth_copies_nothing_where_channels_come_last():
     assert torch.equal(unfold(frames, 4), x)
 
 
-def test_doubling_repeats_cells_and_leaves_levels():
+def test_doubling_is_bilinear_between_cell_centres_and_leaves_levels():
     x = torch.randn(2, 3, 4, 5, 6)
-    assert torch.equal(double(x), x.repeat_interleave(2, -1).repeat_interleave(2, -2))
     assert torch.equal(double(x[:, :, 0]), double(x)[:, :, 0])
+    row = torch.tensor([0.0, 4.0, 8.0])[None, None, None]  # a fine centre lies a quarter of a cell from its coarse one
+    assert double(row)[0, 0].tolist() == [[0.0, 1.0, 3.0, 5.0, 7.0, 8.0]] * 2
 
 
 def test_levels_share_by_hand():
@@ -202,7 +204,7 @@ def textbook(layer: ConvLSTM, x: torch.Tensor) -> torch.Tensor:
         seen = layer.branches(x[:, t])
         for level in levels:
             own = seen if level is None else seen[:, :, level]
-            own = own.repeat_interleave(2, -1).repeat_interleave(2, -2) if layer.doubles else own
+            own = double(own) if layer.doubles else own
             i, f, o, g = (
                 nn.functional.conv2d(own, wx[k * n : (k + 1) * n], b[k * n : (k + 1) * n])
                 + nn.functional.conv2d(h[level], wh[k * n : (k + 1) * n], padding=1)
@@ -262,7 +264,7 @@ def test_climbing_goes_on_from_every_second_state_and_keeps_the_last(levels):
         torch.testing.assert_close(result, states[:, -1], atol=1e-6, rtol=0)
         kept = list(range(states.shape[1] - 1, -1, -2))[::-1]  # 23, 21 … 1, in order of time
         x = states[:, kept]
-        x = x if levels else x.repeat_interleave(2, -1).repeat_interleave(2, -2)  # with levels the next stage doubles
+        x = x if levels else double(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # with levels the next stage doubles
 
 
 def test_the_last_hour_of_the_day_reaches_every_scale():
@@ -276,3 +278,8 @@ def test_the_last_hour_of_the_day_reaches_every_scale():
 def test_descending_halves_the_cells():
     found = DescendingCNN(3, [6, 5, 5, 5])(torch.randn(2, 3, 16, 16))
     assert [tuple(x.shape) for x in found] == [(2, 6, 2, 2), (2, 5, 4, 4), (2, 5, 8, 8), (2, 5, 16, 16)]
+
+
+@pytest.mark.parametrize(("size", "levels", "samples"), [(32, 1, 32), (64, 8, 32), (128, 8, 8), (256, 8, 2), (1024, 8, 1)])
+def test_large_tiles_are_predicted_few_at_a_time(size, levels, samples):
+    assert samples_at_once(size, levels) == samples

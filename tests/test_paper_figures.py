@@ -1,6 +1,7 @@
 """Figures and report sections of whole fields, on a synthetic town, mountain and sea."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -159,6 +160,24 @@ def test_the_report_shows_whole_fields_where_there_are_any(world, tmp_path):
     assert {"levels", "network-mean"} <= anchors
     without = report(world, tmp_path / "without.html", volumes=None)
     assert not [t for t in new if f"<h2>{t}</h2>" in without]
+
+
+def test_the_report_says_what_it_cannot_show(world, tmp_path):
+    volumes, *_ = world
+    unknown = replace(volumes, population=None, elevation=None)
+    page = report((unknown, *world[1:]), tmp_path / "unknown.html")
+    assert "no layer of source census or places" in page
+    assert "by degree of urbanisation [" not in page
+    assert list(field_maps.windows(None, None, volumes.means["dacno2", 3][0])) == ["Strongest gradient"]
+    apart = replace(
+        volumes,
+        rows=[r for r in volumes.rows if r["target"] != "truth"],
+        differences=[d for d in volumes.differences if d["target"] != "truth"],
+        skipped=volumes.skipped | {"truth": 10},
+        means={m: f for m, f in volumes.means.items() if m[1] is not None},
+    )
+    page = report((apart, *world[1:]), tmp_path / "apart.html")
+    assert "None of 10 days has values of all of these models and of the truth" in page
 
 
 def test_fields_of_another_grid_are_refused(world, tmp_path):

@@ -73,7 +73,7 @@ def test_blocks_of_days_change_nothing(finished, reader, tmp_path, monkeypatch):
     network = finished._network(0).eval()
     fields = []
     for block in (1, 3, 16):
-        monkeypatch.setattr(predict, "BLOCK", block)
+        monkeypatch.setattr(predict, "samples_at_once", lambda *_, block=block: block)
         fields.append(field(network, reader, MANY, tmp_path / f"{block}.zarr"))
     assert fields[0].mean() > 1  # µg m⁻³
     np.testing.assert_allclose(fields[1], fields[0], rtol=1e-5)
@@ -82,7 +82,7 @@ def test_blocks_of_days_change_nothing(finished, reader, tmp_path, monkeypatch):
 
 def test_an_interrupted_prediction_goes_on_to_the_same_bits(finished, reader, tmp_path, monkeypatch):
     network = finished._network(0).eval()
-    monkeypatch.setattr(predict, "BLOCK", 3)
+    monkeypatch.setattr(predict, "samples_at_once", lambda *_: 3)
     at_once = field(network, reader, ONE, tmp_path / "once.zarr")
     path, real, stops = tmp_path / "parts.zarr", predict.write_day, iter([2, 3, 1, 2])
     while not path.exists() or not written(path).all():

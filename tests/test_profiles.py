@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from airloom.grid import Tile
+from airloom.study import parse
 from airloom.verify.collect import series_of
 from airloom.verify.per_station import (
     edge_distance,
@@ -17,13 +18,27 @@ from airloom.verify.per_station import (
     type_rows,
     yearly_levels,
 )
-from airloom.verify.profiles import degrees, profile_rows
+from airloom.verify.profiles import degrees, people_layer, profile_rows
 from airloom.verify.scores import PAIRS
+from tests.small import STUDY
 
 
 def test_degrees_hold_their_least_density_and_unknown_cells_belong_to_none():
     masks = degrees(np.array([0.0, 299, 300, 1499, 1500, np.nan]))
     assert {n: np.flatnonzero(m).tolist() for n, m in masks.items()} == {"city": [4], "town": [2, 3], "rural": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("emissions", "geography", "name"),
+    [
+        ([{"source": "census", "name": "people", "files": ["p.gpkg"], "log": True}], [], "people"),
+        ([], [{"source": "places", "name": "towns"}], "towns"),
+        ([{"source": "raster", "name": "population", "files": ["ships.tif"]}], [], None),
+    ],
+)
+def test_people_are_found_by_their_source_and_not_by_a_name(emissions, geography, name):
+    study = parse(STUDY | {"emissions": emissions, "geography": geography}, where="small")
+    assert people_layer(study) == name
 
 
 def test_profiles_by_hand():

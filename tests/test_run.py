@@ -142,6 +142,33 @@ def test_the_ledger_names_who_is_out_and_who_is_withheld(finished):
     }
 
 
+def test_the_mean_of_some_hours_goes_through_the_whole_house(airloom, small, tmp_path):
+    """RMSE at the two withheld stations of the 11:00 to 13:00 mean, made here from the NetCDF and the CSV alone."""
+    words = ["--set", "hours=[11,13]", "--set", "stations.min_hours=2", "--folder", tmp_path / "runs" / "noon"]
+    code, _, err = airloom("run", small.path, "--data", small.data, "--workers", 1, *words)
+    assert code == 0, err
+    run = Run(changed(small.study, {"hours": [11, 13], "stations.min_hours": 2}), small.data, tmp_path / "runs" / "noon")
+    for path in (run.netcdf, run.folder / "fields" / "phase-2.zarr"):
+        bounds = read(path)["time_bnds"].values
+        hours = (bounds - bounds.astype("datetime64[D]")) / np.timedelta64(1, "h")
+        assert hours.tolist() == [[11, 13]] * 38
+    field, observed = read(run.netcdf), pl.read_csv(small.data / "observed.csv", try_parse_dates=True)
+    noon = observed.filter(pl.col("time").dt.hour().is_in([11, 12]))
+    means = noon.group_by("station", pl.col("time").dt.date().alias("day")).agg(pl.col("value").mean())
+    errors = []
+    for name, lon, lat in (("centre", -3.70, 40.42), ("east", -3.55, 40.43)):
+        row, column = (int(i) for i in run.study.target_grid.locate(np.array(lon), np.array(lat)))
+        truth = dict(means.filter(pl.col("station") == name).select("day", "value").iter_rows())
+        days = field["time"].values.astype("datetime64[D]")
+        errors += [v - truth[d.item()] for v, d in zip(field["no2"].values[:, row, column], days, strict=True)]
+    scores = json.loads((run.folder / "scores.json").read_text())
+    keys = ("dacno2", 3, "withheld", "all")
+    row = next(r for r in scores["rows"] if (r["model"], r["phase"], r["target"], r["stratum"]) == keys)
+    assert row["n"] == len(errors)
+    assert row["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(errors))), rel=1e-5)
+    assert "11:00 to 13:00 UTC mean NO₂ on 32 × 32 cells" in (run.folder / "report.html").read_text(encoding="utf-8")
+
+
 # Going on, and going again ----------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airloom.errors import StudyError
+from airloom.errors import DataError, StudyError
 from airloom.grid import Grid
 from airloom.screening import screen
 from airloom.sources.base import METADATA, OBSERVATIONS, StationRecords
@@ -76,6 +76,38 @@ def test_daily_values_are_used_as_they_are():
     # a day that begins at 22:00 UTC of the day before (a clock ahead by two hours) has its middle at 10:00 UTC
     found = screen(records([station("a")], [hour("a", 2, -2, 33, hours=24)]), GRID, LENIENT, DAYS)
     np.testing.assert_array_equal(found.daily.sel(station="a"), [np.nan, 33, np.nan, np.nan])
+
+
+def test_mean_of_some_hours_of_each_day():
+    # 1 January, 11:00 and 12:00: (20 + 30) / 2; what is before and after them is not asked for; the 2nd has one hour
+    observed = [hour("a", 1, h, v) for h, v in ((10, 100), (11, 20), (12, 30), (13, 100))] + [hour("a", 2, 12, 40)]
+    found = screen(records([station("a")], observed), GRID, LENIENT, DAYS, (11, 13))
+    np.testing.assert_array_equal(found.daily.sel(station="a"), [25, np.nan, np.nan, np.nan])
+    assert why(found) == [("day of fewer than 2 valid hours", 1)]
+    # an hour belongs to the hour that holds its middle: 10:40 to 11:40 is of 11:00
+    found = screen(
+        records([station("a")], [hour("a", 1, 10 + 2 / 3, 7), hour("a", 1, 12, 9)]), GRID, LENIENT, DAYS, (11, 13)
+    )
+    assert float(found.daily[0, 0]) == 8
+
+
+def test_stuck_hours_are_found_over_the_whole_day():
+    rules = Rules(min_hours=1, min_year_fraction=0, stuck_hours=4)
+    observed = [hour("a", 1, h, 7) for h in range(9, 13)] + [
+        hour("a", 2, 11, 5)
+    ]  # 9:00 to 12:00 are equal, also two of ours
+    found = screen(records([station("a")], observed), GRID, rules, DAYS, (11, 13))
+    np.testing.assert_array_equal(found.daily.sel(station="a"), [np.nan, 5, np.nan, np.nan])
+
+
+def test_daily_values_say_nothing_of_some_hours():
+    metadata, daily = [station("a"), station("b", 2, 2)], [hour("b", 1, 0, 33, hours=24)]
+    observed = [hour("a", 1, h, 10) for h in (11, 12)]
+    found = screen(records(metadata, observed + daily), GRID, LENIENT, DAYS, (11, 13))
+    assert found.table["station"].to_list() == ["a"]
+    assert why(found) == [("daily value, and the 11:00 to 13:00 UTC mean is asked for", 1)]
+    with pytest.raises(DataError, match=r"all 1 values are daily ones; the 11:00 to 13:00 UTC mean needs hourly values"):
+        screen(records(metadata, daily), GRID, LENIENT, DAYS, (11, 13))
 
 
 def test_stations_of_one_cell_are_averaged_day_by_day_and_background_names_the_type():

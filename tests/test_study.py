@@ -77,6 +77,12 @@ BAD = {
     "no variables": ({"weather__variables": []}, "weather.variables: .*at least 1 item"),
     "nothing to learn": ({"phases__0__loss": {"station_mse": 0}}, "phases.0.loss: all weights are 0"),
     "even window": ({"phases__1__loss__ssim_window": 6}, "ssim_window 6 is even"),
+    "hours backwards": ({"hours": [13, 11]}, r"hours: \[13, 11\] are no hours of a day; write first and one past the last"),
+    "hours beyond the day": ({"hours": [11, 25]}, r"hours: \[11, 25\] are no hours of a day"),
+    "more hours needed than there are": (
+        {"hours": [11, 13]},
+        r"18 valid hours are needed, and hours: \[11, 13\] are only 2; write stations.min_hours: 2, or fewer",
+    ),
     "window beyond the tile": (
         {"phases__1__loss__ssim_cell": 8000, "phases__1__loss__ssim_window": 11},
         "11 cells of 8000 m exceed a tile, which has 8",
@@ -129,3 +135,4 @@ def test_a_cube_is_shared_by_studies_that_differ_in_split_or_network():
     one, other = parse(changed(), where=""), parse(changed(stations__split={"seed": 5}, method={"preset": "base"}), where="")
     assert one.prepared() == other.prepared()
     assert parse(changed(stations__min_hours=20), where="").prepared() != one.prepared()
+    assert parse(changed(hours=[0, 23]), where="").prepared() != one.prepared()

@@ -51,7 +51,7 @@ class Recorder:
         clean = memory_cube()  # statistics of the whole values, whatever a test did to the cube
         self.normaliser = Normaliser.of(clean, [2020], np.arange(6) != WITHHELD)
         self.inner = Reader(cube or clean, self.normaliser, FACTOR)
-        self.cube, self.factor, self.chemistry_factor = self.inner.cube, FACTOR, 1
+        self.cube, self.factor, self.chemistry_factor, self.levels = self.inner.cube, FACTOR, 1, self.inner.levels
         self.asked = []
 
     def read(self, days, tile, seen=None, *, chemistry=False):

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -22,9 +24,9 @@ from airloom.sources.roads import Roads
 from airloom.sources.station_table import StationTable
 from airloom.twin import make as making
 from airloom.twin.emissions import true_emissions
-from airloom.twin.layers import HEIGHTS
+from airloom.twin.layers import HEIGHTS, LAYERS
 from airloom.twin.make import Month, make
-from airloom.twin.model import Model
+from airloom.twin.model import Hour, Model
 from airloom.twin.network import Network
 from airloom.twin.reanalysis import Correction
 from airloom.twin.world import FLATTER, MIDDLE, MISJUDGED, Misjudged, Plan, World
@@ -48,7 +50,7 @@ def files(folder: Path, pattern: str) -> list[Path]:
 def test_the_truth_is_daily_positive_and_highest_where_people_are(twin: Path):
     months = [xr.load_dataset(path, engine="netcdf4") for path in files(twin, "truth/*.nc")]
     truth = xr.concat(months, "time", data_vars="minimal")
-    assert truth.sizes == {"time": 2, "height": 8, "y": 16, "x": 16}
+    assert truth["no2"].sizes == {"time": 2, "height": 8, "y": 16, "x": 16}
     np.testing.assert_array_equal(truth["height"], HEIGHTS)
     no2 = truth["no2"]
     assert float(no2.min()) > 0
@@ -162,6 +164,31 @@ def test_the_reanalysis_gets_the_valid_values_of_the_stations_it_knows_in_their_
     expected[5, 0], expected[3, 1] = 4, 7
     np.testing.assert_array_equal(found, expected)
     assert month([("a", False)])._known(reports(rows)).shape == (24, 0)
+
+
+def test_the_truth_keeps_the_hours_about_noon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A model whose air holds as many µg m⁻³ as the hour it is; on the second day a hundred more."""
+
+    def of(state: object, day: date, emissions: object) -> Iterator[Hour]:
+        for hour in range(24):
+            air = np.full((len(LAYERS), 16, 16), hour + 100 * (day.day - 1), np.float32)
+            yield Hour(datetime(day.year, day.month, day.day, hour), dict.fromkeys(("no2", "no", "o3"), air))
+
+    monkeypatch.setattr(making, "observe", lambda *_: pl.DataFrame())
+    some = month([("a", True)])
+    some.folder, some.days = tmp_path, [date(2019, 1, 1), date(2019, 1, 2)]
+    some.world.__dict__ |= {
+        "model": SimpleNamespace(day=of),
+        "emissions": SimpleNamespace(day=lambda *_: None),
+        "weather": SimpleNamespace(surface=SimpleNamespace(lon=np.zeros((1, 1)), lat=np.zeros((1, 1)))),
+        "network": SimpleNamespace(cells=(np.array([0]), np.array([0]))),
+    }
+    some._truth(None, lambda _: None)
+    truth = xr.load_dataset(tmp_path / "truth" / "2019-01.nc", engine="netcdf4")
+    assert truth["no2_hours"].dims == ("time", "hour", "height", "y", "x")
+    assert truth["hour"].values.tolist() == [11, 12, 13]
+    np.testing.assert_allclose(truth["no2_hours"][..., 3, 5, 7], [[11, 12, 13], [111, 112, 113]], rtol=1e-6)
+    np.testing.assert_allclose(truth["no2"][:, 3, 5, 7], [11.5, 111.5], rtol=1e-6)  # 0 … 23
 
 
 class Dated(Steady):

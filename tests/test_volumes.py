@@ -165,8 +165,27 @@ def test_evaluation_scores_both_targets_and_counts_the_days_left_out(tmp_path):
     assert all((again.means[m] == found.means[m]).all() for m in found.means)
 
 
-def test_no_common_day_and_other_shapes_are_refused():
-    with pytest.raises(DataError, match="none of 10 days has values"):
-        evaluated(truth=lambda day: np.full((8, 8, 8), np.nan))
+def test_a_target_without_a_common_day_is_left_out_and_counted(tmp_path):
+    nothing = np.full((8, 8, 8), np.nan)
+    found = evaluated(truth=lambda day: nothing)
+    assert {r["target"] for r in found.rows} == {d["target"] for d in found.differences} | {"cams"} == {"cams"}
+    assert found.skipped == {"cams": 1, "truth": 10}
+    assert set(found.means) == {NET}  # no day has all, so the means are the method's own
+    assert np.isfinite(found.means[NET]).all()
+    found.write(tmp_path / "volumes.npz")
+    assert Volumes.read(tmp_path / "volumes.npz").skipped == found.skipped
+    # CAMS has no second day: with a truth of the second day alone, neither can be scored beside the other
+    alone = evaluated(truth=lambda day: np.ones((8, 8, 8)) if day == 1 else nothing)
+    assert {r["target"] for r in alone.rows} == {"cams"}
+
+
+def test_a_study_without_people_or_heights_has_none(tmp_path):
+    found = evaluated(population=None, elevation=None)
+    found.write(tmp_path / "volumes.npz")
+    again = Volumes.read(tmp_path / "volumes.npz")
+    assert (again.population, again.elevation) == (None, None)
+
+
+def test_other_shapes_are_refused():
     with pytest.raises(DataError, match=r"day 0, net, phase 3: shape \(8, 4, 4\); the reference has \(8, 2, 2\)"):
         evaluated(factor=2)

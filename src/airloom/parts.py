@@ -91,7 +91,7 @@ class UpperPart(Part):
 
 
 class ChemistryPart(Part):
-    """The chemistry model whose fields teach phases 1 and 2, as daily means."""
+    """The chemistry model whose fields teach phases 1 and 2, as daily means or as those of the study's `hours`."""
 
     source: Literal["cams-europe"] = Field("cams-europe", description="Product of the Atmosphere Data Store.")
     files: tuple[str, ...] = Field(description="Patterns of files below the data folder; zip archives are looked into.")
@@ -186,7 +186,9 @@ class StationsPart(Part):
         ("background", "industrial"),
         description="Types that are used. Traffic is out: such a station speaks for less than a cell (paper 000, §2.2.2).",
     )
-    min_hours: int = Field(18, ge=1, le=24, description="Valid hours that a daily mean needs.")
+    min_hours: int = Field(
+        18, ge=1, le=24, description="Valid hours that a daily mean, or that of the study's `hours`, needs."
+    )
     min_year_fraction: float = Field(0.2, ge=0, le=1, description="Share of a year's days that a station needs (paper 000).")
     lowest: float = Field(
         -1, description="Values below are left out [µg m⁻³]; small negatives are instrument noise about zero."

@@ -28,6 +28,7 @@ import yaml
 from torch import nn
 
 import airloom
+from airloom.base import Base
 from airloom.cube.build import build
 from airloom.cube.store import Cube
 from airloom.errors import StudyError
@@ -130,6 +131,9 @@ class Run:
         """Train one member through all phases."""
         keep_freed_memory()
         network, former = self._network(member), None
+        if self._base:
+            self._base.load(network, member)
+            former = copy.deepcopy(network).eval()
         for phase in self.study.phases:
             if phase.start_from == "scratch":
                 network, former = self._network(member), None
@@ -156,7 +160,7 @@ class Run:
         """
         self._check_inputs()
         days = np.flatnonzero(self._test_days())
-        for phase in self.study.phases:
+        for phase in self._phases:
             network, path = self._ensemble(phase), self._field_path(phase)
             attributes = self._field_attributes(phase)
             if path.exists() and read(path).attrs.get("weights") != attributes["weights"]:
@@ -183,7 +187,7 @@ class Run:
         whole fields; writes `pairs.parquet`, `stations.parquet`, `scores.json`, `volumes.npz`.
         """
         with self._timed("evaluate"):
-            fields: dict[int, xr.Dataset] = {p.number: self._field(p) for p in self.study.phases}
+            fields: dict[int, xr.Dataset] = {p.number: self._field(p) for p in self._phases}
             asked = self.study, self.cube, fields, self._test_days()
             pairs = pairs_of(*asked, withheld=self._withheld)
             for name, content in (("pairs", pairs), ("stations", self._stations)):
@@ -233,8 +237,9 @@ class Run:
 
     @property
     def fingerprint(self) -> str:
-        """What checkpoints carry: the study and the cube's files."""
-        return fingerprint([self._resolved(), self.cube.provenance["made_of"]])
+        """What checkpoints carry: the study, the cube's files and the weights that it starts from."""
+        base = [self._base.digest] if self._base else []
+        return fingerprint([self._resolved(), self.cube.provenance["made_of"], *base])
 
     @property
     def ledger(self) -> Ledger:
@@ -262,6 +267,16 @@ class Run:
         }
 
     @cached_property
+    def _base(self) -> Base | None:
+        """The finished run that the first phase starts from."""
+        return Base.of(self.study)
+
+    @property
+    def _phases(self) -> list[Phase]:
+        """Phases that are predicted and scored: that which the study starts from, and its own."""
+        return [*([self._base.phase] if self._base else []), *self.study.phases]
+
+    @cached_property
     def _withheld(self) -> np.ndarray:
         part = self.study.stations.split
         return split(
@@ -282,7 +297,8 @@ class Run:
         """Made of the training years and stations once, and kept in the run; made anew where it is of another cube."""
         path = self.folder / "normalisation.json"
         if not path.is_file() or read_json(path).get("study") != self.fingerprint:
-            found = Normaliser.of(self.cube, self.study.train_years or self.study.adapt_years, ~self._withheld)
+            years = self.study.train_years or self.study.adapt_years
+            found = self._base.normaliser if self._base else Normaliser.of(self.cube, years, ~self._withheld)
             with full_disk_named(self.folder):
                 write_json(path, {"study": self.fingerprint, **found.to_json()})
         return Normaliser.from_json(read_json(path))
@@ -321,7 +337,10 @@ class Run:
         networks = []
         for member in range(self.study.members):
             networks.append(self._network(member))
-            load_weights(self._weights(phase, member), networks[-1], belongs_to=self.fingerprint)
+            if self._base and phase is self._base.phase:
+                self._base.load(networks[-1], member)
+            else:
+                load_weights(self._weights(phase, member), networks[-1], belongs_to=self.fingerprint)
         return Ensemble(networks)
 
     def _epochs(self, phase: Phase) -> list[dict[str, float]]:
@@ -378,6 +397,8 @@ class Run:
         return self.folder / f"phase-{phase.number}" / f"member-{member + 1}"
 
     def _weights(self, phase: Phase, member: int) -> Path:
+        if self._base and phase is self._base.phase:
+            return self._base.weights(member)
         return self._phase_folder(phase, member) / "best.safetensors"
 
     def _field_path(self, phase: Phase) -> Path:

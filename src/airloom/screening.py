@@ -8,6 +8,7 @@ import xarray as xr
 
 from airloom.errors import DataError
 from airloom.grid import Grid
+from airloom.hours import WHOLE_DAY, Hours, named
 from airloom.ledger import Ledger
 from airloom.sources.base import StationRecords
 from airloom.stations import Rules, Stations
@@ -16,28 +17,33 @@ FAR = 1e6  # a station so far from the grid [m] that would stand in it with long
 PRECEDENCE = ("background", "industrial", "traffic")  # whose type a shared cell gets (DACNO₂ paper, §2.2.2)
 
 
-def screen(records: StationRecords, grid: Grid, rules: Rules, days: tuple[date, date]) -> Stations:
-    """Daily means [µg m⁻³] of the stations on `grid` that keep the `rules`, stations of one cell averaged day by day.
+def screen(records: StationRecords, grid: Grid, rules: Rules, days: tuple[date, date], hours: Hours = WHOLE_DAY) -> Stations:
+    """Means over the `hours` of each day [µg m⁻³] of the stations on `grid` that keep the `rules`.
+
+    Stations of one cell are averaged day by day.
 
     A station is left out whose type is unknown or not used, that has no coordinates, stands outside the grid, or has no
     usable day. A value is left out that its provider calls invalid, that is no finite number, is out of range, contradicts
     another of the same hour, is stuck, or spans neither an hour nor a day. Then days with too few hours go, and years of a
     station with too few days. A value belongs to the UTC day that holds its middle; daily values are used as they are,
-    but for days that hours give as well.
+    but for days that hours give as well, and left out where only some hours of the day are asked for.
 
     Arguments:
         records: what a source found.
         grid: the grid of the fields; a station outside it is left out.
         rules: what a station and a day must have.
         days: first and last day, both included.
+        hours: of the UTC day.
 
     Raises:
-        DataError: longitude and latitude of a station are swapped, two rows of metadata contradict each other, or no
-            station is left.
+        DataError: longitude and latitude of a station are swapped, two rows of metadata contradict each other, all values
+            are daily and only some hours are asked for, or no station is left.
     """
     ledger = Ledger(list(records.ledger.entries))
     places = _places(records, grid, rules, ledger)
     values = _values(records.observations, places["station"], days, rules, ledger)
+    if hours != WHOLE_DAY:
+        values = _within(values, hours, ledger)
     means = _daily(values, days, rules, ledger)
     for station in sorted(set(places["station"]) - set(means["station"].unique())):
         ledger.out("station", station, "no day is left")
@@ -164,6 +170,19 @@ def _runs() -> pl.Expr:
         & (pl.col("start").diff() == pl.duration(hours=1))
     )
     return (~goes_on.fill_null(False)).cum_sum()
+
+
+def _within(values: pl.DataFrame, hours: Hours, ledger: Ledger) -> pl.DataFrame:
+    """Values of the `hours` of each day; those of whole days say nothing of them."""
+    hourly = pl.col("hours") == 1
+    if not values.is_empty() and values.filter(hourly).is_empty():
+        raise DataError(
+            f"stations.observations: all {len(values):,} values are daily ones; the {named(hours)} needs hourly values. "
+            "Fetch these, or write hours: [0, 24]."
+        )
+    values = _keep(values, hourly, f"daily value, and the {named(hours)} is asked for", ledger)
+    middle = pl.col("start") + pl.duration(minutes=30)
+    return values.filter(middle.dt.hour().is_between(hours[0], hours[1] - 1))
 
 
 def _daily(values: pl.DataFrame, days: tuple[date, date], rules: Rules, ledger: Ledger) -> pl.DataFrame:

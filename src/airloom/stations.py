@@ -17,7 +17,7 @@ class Rules:
 
     Arguments:
         types: station types that are used.
-        min_hours: valid hours that a daily mean needs.
+        min_hours: valid hours that a day's mean needs.
         min_year_fraction: share of a year's days that a station needs to be used in that year.
         lowest, highest: values outside this range are left out [µg m⁻³].
         stuck_hours: so many equal non-zero values in a row are left out as stuck.
@@ -33,7 +33,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Stations:
-    """Daily means of one pollutant at cells that hold stations; stations of one cell are one.
+    """Means of days, or of some hours of each, of one pollutant at cells that hold stations; stations of one cell are one.
 
     `table`: one row a cell: station (ids joined by "+"), name, lon, lat, altitude, type, area, row, column.
     `daily`: (time, station) [µg m⁻³], NaN where there is no value; time is the start of a UTC day.

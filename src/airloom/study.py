@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from airloom.errors import StudyError, nearest
 from airloom.grid import Grid
+from airloom.hours import WHOLE_DAY, Hours
 from airloom.parts import (
     ChemistryPart,
     DailyPart,
@@ -45,6 +46,11 @@ class Study(Part):
         min_length=1,
         description="Heights of the field above ground [m], ascending; eight from 0 to 5000 in the paper.",
     )
+    hours: Hours = Field(
+        WHOLE_DAY,
+        description="Hours of the UTC day whose mean is the target, first and one past the last; inputs stay whole days. "
+        "[11, 14], the values of 11:00, 12:00 and 13:00, is what a satellite's overpass asks for (paper 000, Table S1).",
+    )
     weather: WeatherPart | None = None
     upper: UpperPart | None = None
     chemistry: ChemistryPart | None = None
@@ -56,6 +62,11 @@ class Study(Part):
     stations: StationsPart
     tiles: TilesPart = Field(TilesPart(), description="Windows that the network sees.")
     method: MethodPart = Field(MethodPart(), description="The network.")
+    base: str | None = Field(
+        None,
+        description="Folder of a finished run whose weights the first phase starts from, those of its last phase below, and "
+        "whose normalisation is kept: so a new year is adapted to without training anew.",
+    )
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     verification: Verification
     members: int = Field(1, ge=1, description="Networks trained from different seeds; the field is their mean.")
@@ -122,11 +133,31 @@ class Study(Part):
             raise ValueError(
                 f"years {strange} of phases or verification lie outside the period {self.period.start} … {self.period.end}"
             )
-        if self.phases[0].start_from == "former":
-            raise ValueError("phases.0.start_from: the first phase has no former one; write start_from: scratch")
+        if self.phases[0].start_from == "former" and self.base is None:
+            raise ValueError(
+                "phases.0.start_from: the first phase has no former one; write start_from: scratch, or name a base"
+            )
+        if self.phases[0].start_from == "scratch" and self.base is not None:
+            raise ValueError(
+                "phases.0.start_from: scratch, so that nothing is taken from base; write former, or leave base out"
+            )
+        self._check_hours()
         self._check_levels()
         self._check_phases()
         return self
+
+    def _check_hours(self) -> None:
+        """The hours lie in a day, and a station can have as many of them as it needs."""
+        first, end = self.hours
+        if not 0 <= first < end <= 24:
+            raise ValueError(
+                f"hours: [{first}, {end}] are no hours of a day; write first and one past the last, as in [11, 14]"
+            )
+        if self.stations.min_hours > end - first:
+            raise ValueError(
+                f"stations.min_hours: {self.stations.min_hours} valid hours are needed, and hours: [{first}, {end}] are "
+                f"only {end - first}; write stations.min_hours: {end - first}, or fewer"
+            )
 
     def _check_levels(self) -> None:
         """Levels, pressure levels and the chemistry model fit each other and the grid."""
@@ -176,7 +207,7 @@ class Study(Part):
         """What the cube depends on; two studies that agree here share a cube, whatever their split, network or phases."""
         content = self.model_dump(
             mode="json",
-            exclude={"name", "title", "tiles", "method", "phases", "verification", "members", "seed"},
+            exclude={"name", "title", "tiles", "method", "base", "phases", "verification", "members", "seed"},
         )
         split = content["stations"].pop("split")
         if split["assimilated"]:  # what this file says is kept in the cube

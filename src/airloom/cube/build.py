@@ -122,7 +122,7 @@ def read_stations(study: Study, data: Path) -> Stations:
             marks=part.marks,
             types=part.types,
         )
-    return screen(records, study.target_grid, part.rules(), (study.period.start, study.period.end))
+    return screen(records, study.target_grid, part.rules(), (study.period.start, study.period.end), study.hours)
 
 
 def read_assimilated(study: Study, data: Path) -> list[str] | None:

@@ -1,11 +1,11 @@
-"""Hourly fields of a chemistry model to daily means."""
+"""Hourly fields of a chemistry model to means of days, or of some hours of each."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
-from airloom.cube.decode import LEAST_HOURS, Asked
+from airloom.cube.decode import Asked, least_hours
 from airloom.cube.weather import on_times
 from airloom.ledger import Ledger
 
@@ -24,5 +24,5 @@ def daily_means(parts: Sequence[xr.Dataset], asked: Asked, days: np.ndarray, led
         means[day] = np.nan
         lacking = [c for c, whole in zip(asked.columns, there[day], strict=True) if not whole]
         found = ", ".join(lacking) if there[day].any() else "none at all"
-        ledger.out("day", str(days[day]), f"no mean of {LEAST_HOURS} hours or more to learn from: {found}")
+        ledger.out("day", str(days[day]), f"no mean of {least_hours(asked.hours)} hours or more to learn from: {found}")
     return means

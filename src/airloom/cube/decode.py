@@ -1,5 +1,6 @@
 """Gridded files to parts on the cells of a study: decoded once each, file by file, by several processes."""
 
+import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from airloom.cube.regrid import Bilinear
 from airloom.errors import DataError
 from airloom.files import fingerprint, whole
 from airloom.grid import Grid
+from airloom.hours import WHOLE_DAY, Hours
 from airloom.sources.cams import CAMSEurope
 from airloom.sources.members import Member, members
 from airloom.sources.registry import GRIDDED
@@ -24,7 +26,7 @@ from airloom.study import Study
 
 VERTICAL = {"level": "hPa", "height": "m"}  # what a source may call its vertical dimension, and the unit there
 TAUGHT = "chemistry", "ground"  # the chemistry model: on all levels on its own cells, and at the ground on the study's
-LEAST_HOURS = 18  # of a day, as a station's mean needs them
+ENOUGH = 0.75  # of the hours that are averaged: 18 of a day's, as a station's mean needs them
 MARGIN = 0.2  # degrees round the grid that bilinear weights need of CAMS' 0.1°
 
 
@@ -33,7 +35,8 @@ class Asked:
     """What a study asks of one product of hourly fields.
 
     `group`: the cube's array that it becomes; `vertical`: pressures [hPa] or heights [m], the ground first, none for fields of
-    one level; `grid`: the cells that it is brought to; `start`, `end`: first and last day.
+    one level; `grid`: the cells that it is brought to; `start`, `end`: first and last day; `hours`: those of each day that a
+    chemistry model is averaged over.
     """
 
     group: str
@@ -45,6 +48,7 @@ class Asked:
     start: date
     end: date
     fill_hours: int = 0
+    hours: Hours = WHOLE_DAY
 
     @property
     def daily(self) -> bool:
@@ -79,15 +83,24 @@ class Asked:
             box = lon.min() - MARGIN, lat.min() - MARGIN, lon.max() + MARGIN, lat.max() + MARGIN
             hours = np.datetime64(self.start, "ns"), np.datetime64(self.end, "ns") + np.timedelta64(23, "h")
             part = source.read(member, self.variables, box=box, hours=hours)
-            part = _means(part) if part.data_vars and part.sizes["time"] else part
+            part = _means(part, self.hours) if part.data_vars else part
         dim = next((d for d in VERTICAL if d in part.dims), None)
         return part.sel({dim: np.isin(part[dim], self.vertical)}) if dim else part
 
 
-def _means(part: xr.Dataset) -> xr.Dataset:
-    """Means over the UTC days of a file, labelled by their start; NaN where a day has fewer than LEAST_HOURS."""
+def least_hours(hours: Hours) -> int:
+    """How many of the hours a chemistry model's mean needs."""
+    return math.ceil(ENOUGH * (hours[1] - hours[0]))
+
+
+def _means(part: xr.Dataset, hours: Hours) -> xr.Dataset:
+    """Means over the `hours` of a file's days, labelled by the start of the UTC day; NaN where `least_hours` are not there."""
+    if hours != WHOLE_DAY:
+        part = part.isel(time=part["time"].dt.hour.isin(range(*hours)).to_numpy())
+    if not part.sizes["time"]:
+        return part
     by_day = part.drop_vars("stream").resample(time="1D")
-    means = by_day.mean().where(by_day.count() >= LEAST_HOURS)
+    means = by_day.mean().where(by_day.count() >= least_hours(hours))
     return means.assign_coords(stream=part["stream"].resample(time="1D").max()).assign_attrs(part.attrs)
 
 
@@ -107,8 +120,8 @@ def products(study: Study) -> list[Asked]:
         cells = study.target_grid.coarsen(study.chemistry_factor)
         model = study.chemistry
         what = model.source, model.files, (study.pollutant,)
-        found.append(Asked("chemistry", *what, study.levels, cells, *period))
-        found.append(Asked("ground", *what, study.levels[:1], study.target_grid, *period))
+        found.append(Asked("chemistry", *what, study.levels, cells, *period, hours=study.hours))
+        found.append(Asked("ground", *what, study.levels[:1], study.target_grid, *period, hours=study.hours))
     return found
 
 
@@ -124,7 +137,7 @@ class Decode:
     def plan(cls, asked: Asked, paths: Sequence[Path], folder: Path) -> list["Decode"]:
         """All files of a product."""
         grid = asked.grid
-        what = [asked.source, asked.variables, asked.vertical, str(asked.start), str(asked.end)]
+        what = [asked.source, asked.variables, asked.vertical, str(asked.start), str(asked.end), asked.hours]
         place = [grid.crs, grid.bounds, grid.cell]
         plan = []
         for member in members(paths):

@@ -14,6 +14,7 @@ import zarr
 from airloom.cube.normalise import Scale, Sums
 from airloom.errors import DataError, StudyError
 from airloom.grid import Grid
+from airloom.hours import Hours
 from airloom.ledger import Entry, Ledger
 from airloom.stations import Stations
 from airloom.study import Study
@@ -67,6 +68,12 @@ class Cube:
     def years(self) -> np.ndarray:
         """The year of each day, int on (time,)."""
         return self.days.astype("datetime64[Y]").astype(int) + 1970
+
+    @property
+    def hours(self) -> Hours:
+        """Hours of the UTC day that targets are means of."""
+        first, end = self.group.attrs["made_of"]["study"]["hours"]
+        return first, end
 
     @cached_property
     def usable(self) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Fields on disk: CF-1.11 datasets of daily concentrations, in one NetCDF file or, day by day, in a Zarr store.
 
-A field has the dimensions (time, [level,] y, x). `time` is the START of the UTC day that a value averages, and
-`time_bnds` both its ends; `x`, `y` are cell centres in the grid's projection, `lon`, `lat` the same in degrees; `level`
-is the height above ground [m]. The projection stands in `crs` as CF and as WKT, so GDAL and QGIS place a field by themselves.
+A field has the dimensions (time, [level,] y, x). `time` is the START of the UTC day that a value averages, or of the
+hours of that day where it averages some only, for CF wants it within its bounds; `time_bnds` are both ends. `x`, `y` are
+cell centres in the grid's projection, `lon`, `lat` the same in degrees; `level` is the height above ground [m]. The
+projection stands in `crs` as CF and as WKT, so GDAL and QGIS place a field by themselves.
 """
 
 import errno
@@ -12,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import netCDF4
 import numpy as np
 import xarray as xr
 import zarr
@@ -23,13 +25,14 @@ from airloom import __version__
 from airloom.errors import DataError
 from airloom.files import whole
 from airloom.grid import Grid
+from airloom.hours import WHOLE_DAY, Hours, named
 
 POLLUTANTS = {  # name: (CF standard name, what it is)
     "no2": ("mass_concentration_of_nitrogen_dioxide_in_air", "nitrogen dioxide"),
 }
+TIMES = ("time", "time_bnds")
 LINKED = ("time_bnds", "y_bnds", "x_bnds", "crs")  # coordinates that others name in their attributes
-DAY = np.timedelta64(1, "D")
-TIMES = {"units": "days since 1970-01-01 00:00:00", "calendar": "standard", "dtype": "int32", "_FillValue": None}
+EPOCH = np.datetime64("1970-01-01")
 
 
 def field_dataset(
@@ -38,16 +41,19 @@ def field_dataset(
     grid: Grid,
     days: np.ndarray,
     levels: Sequence[float] | None = None,
+    hours: Hours = WHOLE_DAY,
     pollutant: str = "no2",
     attrs: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """A field.
 
     Arguments:
-        values: daily means [µg m⁻³] on (time, y, x), or (time, level, y, x) with `levels`; NaN where there is none.
+        values: means over the `hours` of each day [µg m⁻³] on (time, y, x), or (time, level, y, x) with `levels`; NaN where
+            there is none.
         grid: where y and x lie.
         days: UTC days, datetime64[D].
         levels: heights above ground [m].
+        hours: of the UTC day.
         pollutant: a name of POLLUTANTS.
         attrs: global attributes such as title, institution, source, references; they stand before the defaults.
 
@@ -57,12 +63,13 @@ def field_dataset(
     expected = _shape(grid, days, levels)
     if values.shape != expected:
         raise DataError(f"a field of {len(days)} days on this grid has the shape {expected}; values have {values.shape}.")
-    described = _description(grid, days, levels, pollutant, attrs)
-    return described.assign({pollutant: (_dims(levels), values.astype("float32", copy=False), _attributes(pollutant))})
+    described = _description(grid, days, levels, hours, pollutant, attrs)
+    array = _dims(levels), values.astype("float32", copy=False), _attributes(pollutant, hours)
+    return described.assign({pollutant: array})
 
 
 def write_netcdf(field: xr.Dataset, path: Path) -> None:
-    """Write a field as one compressed NetCDF-4 file, chunked by day; whole or not at all.
+    """Write a field as one compressed NetCDF-4 file, chunked by day; whole or not at all. One day is in memory at a time.
 
     Raises:
         DataError: the disk is full; the message says how much was needed.
@@ -71,12 +78,20 @@ def write_netcdf(field: xr.Dataset, path: Path) -> None:
     for name, array in field.data_vars.items():
         chunks = (1, *array.shape[1:])
         encoding[str(name)] = {"zlib": True, "complevel": 4, "chunksizes": chunks, "_FillValue": np.float32(np.nan)}
-    for name in ("time", "time_bnds"):
-        encoding[name] |= TIMES
+    unit = _unit(field)
+    for name in TIMES:
+        encoding[name] |= _stored(unit)
     for name in ("lon", "lat"):
         encoding[name] |= {"zlib": True, "complevel": 4}
+    first, days = field.isel(time=slice(0, 1)), field.sizes["time"]  # lays out the file; the other days follow
     with _room(path, field.nbytes), whole(path) as aside:
-        _linked(field).to_netcdf(aside, engine="netcdf4", format="NETCDF4", encoding=encoding, unlimited_dims=["time"])
+        _linked(first).to_netcdf(aside, engine="netcdf4", format="NETCDF4", encoding=encoding, unlimited_dims=["time"])
+        with netCDF4.Dataset(aside, "a") as file:
+            for name in TIMES:
+                file[name][:days] = (field[name].to_numpy() - EPOCH) // np.timedelta64(1, unit)
+            for day in range(1, days):
+                for name, array in field.data_vars.items():
+                    file[str(name)][day] = array.isel(time=day).to_numpy()
 
 
 def create_zarr(
@@ -85,6 +100,7 @@ def create_zarr(
     days: np.ndarray,
     *,
     levels: Sequence[float] | None = None,
+    hours: Hours = WHOLE_DAY,
     pollutant: str = "no2",
     attrs: Mapping[str, str] | None = None,
 ) -> np.ndarray:
@@ -96,19 +112,17 @@ def create_zarr(
     Raises:
         DataError: another field stands at `path`, or the disk is full.
     """
-    wanted = _description(grid, days, levels, pollutant, attrs)
+    wanted = _description(grid, days, levels, hours, pollutant, attrs)
     if path.exists():
         if not _same_layout(_open(path), wanted, pollutant):
             raise DataError(
-                f"{path} holds a field of another grid, period, pollutant or other levels. Remove it, or name another store."
+                f"{path} holds a field of another grid, period, pollutant, or of other hours or levels. Remove it, or name "
+                "another store."
             )
         return written(path)
     wanted = wanted.assign(written=("time", np.zeros(len(days), "int8"), {"long_name": "1 where the day is complete"}))
-    encoding = {
-        "written": {"chunks": (1,)},
-        "time": TIMES,
-        "time_bnds": TIMES,
-    }  # a day is a file: days may be written at once
+    stored = _stored(_unit(wanted))
+    encoding = {"written": {"chunks": (1,)}, **dict.fromkeys(TIMES, stored)}  # a day is a file: days may be written at once
     with _room(path, wanted.nbytes), whole(path) as aside:
         _linked(wanted).to_zarr(aside, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
         shape = _shape(grid, days, levels)
@@ -121,7 +135,7 @@ def create_zarr(
             dtype="float32",
             fill_value=float("nan"),
             dimension_names=_dims(levels),
-            attributes={**_attributes(pollutant), "grid_mapping": "crs", "coordinates": "lat lon"},
+            attributes={**_attributes(pollutant, hours), "grid_mapping": "crs", "coordinates": "lat lon"},
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)  # read by zarr-python
@@ -192,7 +206,7 @@ def _same_layout(found: xr.Dataset, wanted: xr.Dataset, pollutant: str) -> bool:
     return (
         pollutant in found
         and set(found.coords) == set(wanted.coords)
-        and all(np.array_equal(found[name], wanted[name]) for name in wanted.indexes)
+        and all(np.array_equal(found[name], wanted[name]) for name in (*wanted.indexes, "time_bnds"))
         and found["crs"].attrs["crs_wkt"] == wanted["crs"].attrs["crs_wkt"]
     )
 
@@ -216,33 +230,50 @@ def _shape(grid: Grid, days: np.ndarray, levels: Sequence[float] | None) -> tupl
     return (len(days), *(() if levels is None else (len(levels),)), *grid.shape)
 
 
-def _attributes(pollutant: str) -> dict[str, str]:
+def _unit(field: xr.Dataset) -> Literal["D", "h"]:
+    """In what times are counted: in days, or in hours where a mean begins or ends within a day."""
+    bounds = field["time_bnds"].to_numpy()
+    return "D" if (bounds == bounds.astype("datetime64[D]")).all() else "h"
+
+
+def _stored(unit: Literal["D", "h"]) -> dict[str, Any]:
+    """How times are stored."""
+    words = {"D": "days", "h": "hours"}
+    return {"units": f"{words[unit]} since {EPOCH} 00:00:00", "calendar": "standard", "dtype": "int32", "_FillValue": None}
+
+
+def _attributes(pollutant: str, hours: Hours) -> dict[str, str]:
     """What CF wants to know of the concentration."""
     standard_name, words = POLLUTANTS[pollutant]
     return {
         "standard_name": standard_name,
-        "long_name": f"daily mean mass concentration of {words}",
+        "long_name": f"{named(hours)} mass concentration of {words}",
         "units": "ug m-3",
         "cell_methods": "time: mean",
     }
 
 
 def _description(
-    grid: Grid, days: np.ndarray, levels: Sequence[float] | None, pollutant: str, attrs: Mapping[str, str] | None
+    grid: Grid,
+    days: np.ndarray,
+    levels: Sequence[float] | None,
+    hours: Hours,
+    pollutant: str,
+    attrs: Mapping[str, str] | None,
 ) -> xr.Dataset:
     """A field without its values: coordinates, bounds, projection and global attributes."""
-    start = days.astype("datetime64[D]")
+    start, end = (days.astype("datetime64[D]") + np.timedelta64(hour, "h") for hour in hours)
     lon, lat = grid.lonlat()
     half = np.array([-grid.cell / 2, grid.cell / 2])
     time = {
         "standard_name": "time",
-        "long_name": "start of the UTC day",
+        "long_name": "start of the UTC day" if hours == WHOLE_DAY else "start of the hours that are averaged, UTC",
         "axis": "T",
         "units_metadata": "leap_seconds: none",
     }
     coords: dict[str, Any] = {
         "time": ("time", start.astype("datetime64[ns]"), time),
-        "time_bnds": (("time", "bnds"), np.stack([start, start + DAY], 1).astype("datetime64[ns]")),
+        "time_bnds": (("time", "bnds"), np.stack([start, end], 1).astype("datetime64[ns]")),
         "y": ("y", grid.y, _projected("y")),
         "x": ("x", grid.x, _projected("x")),
         "y_bnds": (("y", "bnds"), grid.y[:, None] - half),  # descending, as y itself
@@ -257,7 +288,7 @@ def _description(
     words = POLLUTANTS[pollutant][1]
     defaults = {
         "Conventions": "CF-1.11",
-        "title": f"Daily mean {words}",
+        "title": f"{named(hours)[0].upper()}{named(hours)[1:]} {words}",
         "institution": "not stated",
         "source": f"airloom {__version__}",
         "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} made by airloom {__version__}",

@@ -12,9 +12,8 @@ from airloom.grid import Mosaic, Tile
 from airloom.infer.fields import create_zarr, write_day
 from airloom.learn.batches import Reader
 from airloom.methods.base import predict
+from airloom.nets.memory import samples_at_once
 from airloom.progress import Progress
-
-BLOCK = 16  # days that are predicted at once
 
 
 def predict_field(
@@ -36,9 +35,10 @@ def predict_field(
         DataError: a value is not finite; the message names the day. Or another field stands at `path`, or the disk is full.
     """
     cube = reader.cube
-    done = create_zarr(path, cube.grid, cube.days[days], levels=levels, attrs=attrs)
-    for start in range(0, len(days), BLOCK):
-        block = np.arange(start, min(start + BLOCK, len(days)))
+    done = create_zarr(path, cube.grid, cube.days[days], levels=levels, hours=cube.hours, attrs=attrs)
+    at_once = samples_at_once(tiles[0].size, reader.levels)
+    for start in range(0, len(days), at_once):
+        block = np.arange(start, min(start + at_once, len(days)))
         if done[block].all():
             continue
         # a block is predicted whole, also where some of it is there: the last bits may depend on the company of a day

@@ -101,6 +101,11 @@ class Reader:
     chemistry_factor: int = 1
     device: torch.device = PROCESSOR
 
+    @property
+    def levels(self) -> int:
+        """Heights of the field."""
+        return len(self.normaliser.levels)
+
     def read(self, days: np.ndarray, tile: Tile, seen: np.ndarray | None = None, *, chemistry: bool = False) -> Batch:
         """One batch: `days` (indices, ascending or not) of a tile; as targets the values that `seen`, bool on
         (time, station), shows, and the chemistry model's where `chemistry` is set.

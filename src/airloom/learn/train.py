@@ -18,12 +18,12 @@ from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
 from airloom.learn.losses import masked_mse, roughness, structural_dissimilarity
 from airloom.learn.stop import Stopped, stop_asked
+from airloom.nets.memory import samples_at_once
 from airloom.parts import Phase
 from airloom.progress import Progress
 
 WARM_UP = 0.1  # share of the steps over which the learning rate rises
 CLIP = 1.0  # largest norm of the gradient
-CHECK = 32  # days a batch where nothing is trained
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,12 @@ class PhaseTrainer:
     def _checks(self) -> Iterator[tuple[np.ndarray, Tile]]:
         """Batches of the validation days, the same at every epoch."""
         days, seed = np.flatnonzero(self.sets.check_days), [self.seed, self.phase.number]
-        return order(days, self.tiles, CHECK, seed, tiles_a_day=self.phase.tiles_a_day)
+        return order(days, self.tiles, self._at_once, seed, tiles_a_day=self.phase.tiles_a_day)
+
+    @property
+    def _at_once(self) -> int:
+        """Samples a batch where nothing is trained."""
+        return samples_at_once(self.tiles[0].size, self.reader.levels)
 
     def _read(self, days: np.ndarray, tile: Tile, seen: np.ndarray) -> Batch:
         """A batch with the targets that the loss asks for."""
@@ -268,8 +273,8 @@ class PhaseTrainer:
         with torch.no_grad():
             for done, tile in enumerate(self.tiles):
                 progress(f"what {self.name} starts from, tile", done, len(self.tiles))
-                for start in range(0, len(days), CHECK):
-                    block = days[start : start + CHECK]
+                for start in range(0, len(days), self._at_once):
+                    block = days[start : start + self._at_once]
                     field = self._coarse(self.former(self.reader.read(block, tile).inputs))
                     fields.update({(day, tile): one for day, one in zip(block.tolist(), field, strict=True)})
         progress(f"what {self.name} starts from, tile", len(self.tiles), len(self.tiles))

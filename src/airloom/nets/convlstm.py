@@ -13,7 +13,7 @@ class ConvLSTM(nn.Module):
 
     All that depends on the input alone is computed for every time step at once, before the recurrence. The recurrence sees
     3 × 3 cells of its own level; levels meet in the branches that the input goes through. With `doubles` the state has twice
-    the cells of the input, each of which counts for four.
+    the cells of the input.
     """
 
     def __init__(
@@ -30,13 +30,11 @@ class ConvLSTM(nn.Module):
         steps, levels = x.shape[1], x.shape[3] if x.dim() == 6 else None
         seen = fold(self.branches(x.transpose(0, 1).flatten(0, 1)))  # (time·batch·level, hidden, y, x)
         # all steps in one go, for the gradient of a slice fills a whole tensor with zeros
-        first, *later = seen.chunk(steps)
+        first, *later = (double(s) if self.doubles else s for s in seen.chunk(steps))
         state, cell = _advance(pointwise(first, self.from_input.weight, self.from_input.bias), None)
-        if self.doubles:  # the first step has no neighbours to look at, so four cells are still as one
-            state, cell = double(state), double(cell)
         states = [state]
         for now in later:
-            state, cell = _advance(self._gates(double(now) if self.doubles else now, state), cell)
+            state, cell = _advance(self._gates(now, state), cell)
             states.append(state)
         return states if levels is None else [unfold(s, levels) for s in states]
 

@@ -28,8 +28,12 @@ def pointwise(frames: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
 
 
 def double(x: Tensor) -> Tensor:
-    """Twice the cells along y and x, each value four times; levels, where there are any, stay."""
-    larger = functional.interpolate(fold(x), scale_factor=2, mode="nearest")
+    """Twice the cells along y and x, bilinear between cell centres; levels, where there are any, stay.
+
+    Each value four times would cost as much, and leave steps at the edges of the coarsest cells where nothing finer tells
+    neighbours apart, as high above ground.
+    """
+    larger = functional.interpolate(fold(x), scale_factor=2, mode="bilinear")
     return unfold(larger, x.shape[2]) if x.dim() == 5 else larger
 
 

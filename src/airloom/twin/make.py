@@ -1,7 +1,7 @@
 """`airloom twin make`: runs a world month by month and writes what the providers would deliver.
 
 FOLDER/twin.json                     the plan, and airloom's version
-FOLDER/truth/2019-01.nc              daily means in every cell and on every height
+FOLDER/truth/2019-01.nc              daily means in every cell and on every height; of NO₂ also the hours about noon
 FOLDER/cams/cams.eaq.….nc            hourly reanalysis at 0.1°
 FOLDER/era5/single-2019-01.zip, …    hourly weather at 0.25°
 FOLDER/eea/observations/*.parquet    stations; beside them sampling_points.parquet, and assimilated.csv: what CAMS knows
@@ -45,6 +45,7 @@ from airloom.twin.writers.era5 import write_former, write_present
 SPIN_UP = 3  # days before the first whose fields are thrown away
 GASES = {"nox": ("no2", "no", "o3"), "all": ("no2", "no", "o3", "so2", "nh3", "pm2p5", "pm10")}
 ANOMALOUS, INFLATED, ABOVE = 2020, 1.7, 1000.0  # year, factor and height [m] where the reanalysis is wrong
+NOON = (11, 12, 13)  # hours of NO₂ that the truth keeps, when satellites such as TROPOMI pass
 INTERIM = 2023  # from this year on only the interim reanalysis is there, which knows every second station
 PRESENT = 2022  # from this year on ERA5 comes as the store delivers it today; before, as it did until 2024
 
@@ -148,9 +149,9 @@ class Month:
         return states[0], states[1]
 
     def _truth(self, state: State, progress: Callable[[int], None]) -> pl.DataFrame:
-        """Run the truth and write its daily means; returns what stations report."""
+        """Run the truth and write its daily means, and NO₂ at NOON; returns what stations report."""
         world, cells = self.world, self.world.network.cells
-        means, seen = [], []
+        means, noons, seen = [], [], []
         for number, day in enumerate(self.days):
             total: dict[str, np.ndarray] = {}
             for hour in world.model.day(state, day, world.emissions.day(day, world.emitted)):
@@ -158,9 +159,12 @@ class Month:
                 seen.append({n: fields[n][0][cells] for n in ("no2", "no", "o3")})
                 for name, values in fields.items():
                     total[name] = total.get(name, 0) + at_heights(values) / np.float32(24)
+                if hour.time.hour in NOON:
+                    noons.append(at_heights(fields["no2"]))
             means.append(total)
             progress(number + 1)
-        self._write_truth({n: np.stack([m[n] for m in means]) for n in self.gases})
+        noon = np.stack(noons).reshape(len(self.days), len(NOON), *noons[0].shape)
+        self._write_truth({n: np.stack([m[n] for m in means]) for n in self.gases}, noon)
         ground = world.weather.surface
         height = sun(ground.lon, ground.lat, self.hours).mean((1, 2))
         series = {n: np.stack([s[n] for s in seen]) for n in ("no2", "no", "o3")}
@@ -169,14 +173,18 @@ class Month:
             reported.write_parquet(aside)
         return reported
 
-    def _write_truth(self, means: Mapping[str, np.ndarray]) -> None:
-        """Daily means on (time, height, y, x) in every cell, NetCDF."""
+    def _write_truth(self, means: Mapping[str, np.ndarray], noon: np.ndarray) -> None:
+        """Daily means on (time, height, y, x) and NO₂ at NOON on (time, hour, height, y, x), in every cell; NetCDF."""
         grid = self.world.plan.grid
         attrs = {"units": "ug m-3", "cell_methods": "time: mean", "grid_mapping": "crs"}
         fields = xr.Dataset(
-            {n: (("time", "height", "y", "x"), m, attrs) for n, m in means.items()},
+            {
+                **{n: (("time", "height", "y", "x"), m, attrs) for n, m in means.items()},
+                "no2_hours": (("time", "hour", "height", "y", "x"), noon, attrs),
+            },
             {
                 "time": np.array(self.days, "datetime64[ns]"),
+                "hour": ("hour", list(NOON), {"units": "h", "long_name": "UTC hour, its start"}),
                 "height": ("height", HEIGHTS, {"units": "m", "positive": "up"}),
                 "y": ("y", grid.y, {"units": "m", "standard_name": "projection_y_coordinate"}),
                 "x": ("x", grid.x, {"units": "m", "standard_name": "projection_x_coordinate"}),
@@ -184,7 +192,10 @@ class Month:
             },
             {"Conventions": "CF-1.11", "title": "truth of an airloom twin"},
         )
-        packing = {n: {"zlib": True, "complevel": 1, "chunksizes": (1, 1, *grid.shape)} for n in means}
+        packing = {
+            n: {"zlib": True, "complevel": 1, "chunksizes": (*[1] * (a.ndim - 2), *grid.shape)}
+            for n, a in fields.data_vars.items()
+        }
         with whole(self.folder / "truth" / f"{self.name}.nc") as aside:
             fields.to_netcdf(aside, engine="netcdf4", encoding=packing)
 

@@ -15,6 +15,7 @@ from airloom.verify.collect import all_pairs, network_of, series_of
 from airloom.verify.days import chemistry, chemistry_at_ground, chemistry_on_grid, predicted, truth
 from airloom.verify.evaluation import CAMS, Volumes, evaluate_volumes
 from airloom.verify.per_station import edge_distance, place
+from airloom.verify.profiles import people_layer
 from airloom.verify.scores import pair
 from airloom.verify.volumes import Day, Model
 
@@ -63,7 +64,7 @@ def volumes_of(
     Arguments as in `pairs_of`; `tiles` are the network's windows, and `data` is where the truth's patterns start from.
 
     Raises:
-        DataError: a pattern of the truth matches nothing, or it lies on other cells.
+        DataError: a pattern of the truth matches nothing, or it lies on other cells or lacks the study's hours.
     """
     patterns = study.verification.truth
     at, table = np.flatnonzero(test), cube.stations.table
@@ -74,13 +75,11 @@ def volumes_of(
     known, cams = None, None
     if patterns:
         paths = matching(data, patterns, "verification.truth")
-        known = truth(paths, study.target_grid, study.levels, days, study.pollutant)
+        known = truth(paths, study.target_grid, study.levels, days, study.pollutant, study.hours)
     if cube.chemistry_days[at].any():  # an application year may have none
         cams = chemistry(cube, at)
         models[CAMS] = chemistry_on_grid(cube, at)
-    population, elevation = (
-        m if m is not None else np.zeros(cube.grid.shape) for m in map(cube.map, ("population", "elevation"))
-    )
+    people = people_layer(study)
     edge = edge_distance(table["row"].to_numpy(), table["column"].to_numpy(), tiles)
     return evaluate_volumes(
         models,
@@ -90,8 +89,8 @@ def volumes_of(
         truth=known,
         factor=study.chemistry_factor,
         against=(study.method.name, study.phases[-1].number),
-        population=population,
-        elevation=elevation,
+        population=cube.map(people) if people else None,
+        elevation=cube.map("elevation"),
         places=pl.DataFrame({"station": table["station"], "place": place(edge, study.tiles.size)}),
         draws=study.verification.draws,
         seed=study.seed,

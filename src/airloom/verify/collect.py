@@ -18,7 +18,8 @@ def at_stations(field: xr.Dataset, table: pl.DataFrame, days: np.ndarray, pollut
     """The lowest level of a field [µg m⁻³] at the stations' cells, on (time, station); NaN on days that it lacks."""
     surface = field[pollutant].isel(level=0) if "level" in field[pollutant].dims else field[pollutant]
     rows, columns = (xr.DataArray(table[n].to_numpy(), dims="station") for n in ("row", "column"))
-    values = surface.isel(y=rows, x=columns).reindex(time=days.astype("datetime64[ns]")).transpose("time", "station")
+    values = surface.isel(y=rows, x=columns).assign_coords(time=surface["time"].dt.floor("D"))
+    values = values.reindex(time=days.astype("datetime64[ns]")).transpose("time", "station")
     return values.to_numpy().astype(float)
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 from airloom.cube.store import Cube
 from airloom.errors import DataError
 from airloom.grid import Grid
+from airloom.hours import WHOLE_DAY, Hours, named
 from airloom.verify.volumes import Day
 
 KEPT = 2  # months of a truth that stay open
@@ -21,6 +22,7 @@ KEPT = 2  # months of a truth that stay open
 def predicted(field: xr.Dataset, days: np.ndarray, pollutant: str) -> Day:
     """A predicted field, by the index of `days` (datetime64[D], all in the field)."""
     array = field[pollutant] if "level" in field[pollutant].dims else field[pollutant].expand_dims("level", 1)
+    array = array.assign_coords(time=array["time"].dt.floor("D"))  # a mean of some hours begins within the day
     return lambda i: array.sel(time=days[i].astype("datetime64[ns]")).to_numpy()
 
 
@@ -51,22 +53,32 @@ def chemistry_on_grid(cube: Cube, days: np.ndarray) -> Day:
     return read
 
 
-def truth(paths: Sequence[Path], grid: Grid, levels: Sequence[float], days: np.ndarray, pollutant: str) -> Day:
-    """A twin's truth by the index of `days` (datetime64[D]); NaN on days that no file has.
+def truth(
+    paths: Sequence[Path],
+    grid: Grid,
+    levels: Sequence[float],
+    days: np.ndarray,
+    pollutant: str,
+    hours: Hours = WHOLE_DAY,
+) -> Day:
+    """A twin's truth, means over the `hours` of a day, by the index of `days` (datetime64[D]); NaN on days that no file has.
 
     Raises:
-        DataError: a file lies on other cells, or lacks the pollutant or one of `levels`.
+        DataError: a file lies on other cells, or lacks the pollutant, one of `levels` or of `hours`.
     """
+    name = pollutant if hours == WHOLE_DAY else f"{pollutant}_hours"
     where: dict[date, Path] = {}
     for path in paths:
         with xr.open_dataset(path, engine="netcdf4") as file:
             _check(file, path, grid, levels, pollutant)
+            _check_hours(file, path, name, hours)
             where |= dict.fromkeys(file["time"].to_numpy().astype("datetime64[D]").tolist(), path)
 
     @lru_cache(KEPT)
     def month(path: Path) -> xr.DataArray:
         with xr.open_dataset(path, engine="netcdf4") as file:
-            return file[pollutant].sel(height=list(levels)).load()
+            found = file[name].sel(height=list(levels))
+            return (found if hours == WHOLE_DAY else found.sel(hour=list(range(*hours))).mean("hour")).load()
 
     def read(i: int) -> np.ndarray:
         path = where.get(days[i].astype("datetime64[D]").item())
@@ -85,3 +97,14 @@ def _check(file: xr.Dataset, path: Path, grid: Grid, levels: Sequence[float], po
         raise DataError(f"{path}: lies on other cells than the study. Make the twin with the study's centre, size and cell.")
     if absent := sorted(set(levels) - set(file["height"].to_numpy().tolist())):
         raise DataError(f"{path}: has no level at {absent[0]:g} m; it has {file['height'].to_numpy().tolist()}.")
+
+
+def _check_hours(file: xr.Dataset, path: Path, name: str, hours: Hours) -> None:
+    """Refuse a truth that holds the daily mean alone, or other hours, where some are asked for."""
+    held = file["hour"].to_numpy().tolist() if name in file and "hour" in file.coords else []
+    if hours != WHOLE_DAY and not set(range(*hours)) <= set(held):
+        also = f" and the hours {', '.join(map(str, held))}" if held else " alone"
+        raise DataError(
+            f"{path}: holds the daily mean{also}, and not the {named(hours)}. Make the twin anew if it is of an earlier "
+            "airloom, ask for hours that it holds, or leave out verification.truth."
+        )

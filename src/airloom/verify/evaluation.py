@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from airloom.errors import DataError
 from airloom.files import whole
 from airloom.verify.volumes import Day, FieldMeans, Model, VolumeSums, block_mean
 
@@ -25,10 +24,11 @@ class Volumes:
         rows: scores of `VolumeSums.rows`, targets `cams` and `truth`.
         differences: those of `VolumeSums.differences`.
         skipped: days without a value of all models and the target, by target.
-        means: mean fields on (level, y, x) [µg m⁻³] of each model, and of `truth` where there is one.
+        means: mean fields on (level, y, x) [µg m⁻³] of each model, and of `truth` where there is one, over the days and cells
+            that all of them have; of the method's phases alone where there are none.
         levels: heights [m], the ground first.
-        population: inhabitants km⁻² on (y, x).
-        elevation: height above the sea on (y, x) [m].
+        population: inhabitants km⁻² on (y, x); None where the study does not say.
+        elevation: height above the sea on (y, x) [m]; likewise.
         places: columns station and place (`centre` or `edge` of its tiles).
     """
 
@@ -37,8 +37,8 @@ class Volumes:
     skipped: dict[str, int]
     means: dict[Model, np.ndarray]
     levels: tuple[float, ...]
-    population: np.ndarray
-    elevation: np.ndarray
+    population: np.ndarray | None
+    elevation: np.ndarray | None
     places: pl.DataFrame
 
     def write(self, path: Path) -> None:
@@ -46,6 +46,7 @@ class Volumes:
         named: dict[str, Any] = {
             f"mean:{name}:{'' if phase is None else phase}": field for (name, phase), field in self.means.items()
         }
+        named |= {n: m for n, m in (("population", self.population), ("elevation", self.elevation)) if m is not None}
         facts = {
             "rows": self.rows,
             "differences": self.differences,
@@ -54,7 +55,7 @@ class Volumes:
             "places": self.places.to_dicts(),
         }
         with whole(path) as aside, aside.open("wb") as file:
-            np.savez_compressed(file, facts=json.dumps(facts), population=self.population, elevation=self.elevation, **named)
+            np.savez_compressed(file, facts=json.dumps(facts), **named)
 
     @classmethod
     def read(cls, path: Path) -> "Volumes":
@@ -72,8 +73,8 @@ class Volumes:
                 facts["skipped"],
                 means,
                 tuple(facts["levels"]),
-                file["population"],
-                file["elevation"],
+                file.get("population"),
+                file.get("elevation"),
                 pl.DataFrame(facts["places"], schema={"station": pl.String, "place": pl.String}),
             )
 
@@ -87,8 +88,8 @@ def evaluate_volumes(
     truth: Day | None,
     factor: int,
     against: Model,
-    population: np.ndarray,
-    elevation: np.ndarray,
+    population: np.ndarray | None,
+    elevation: np.ndarray | None,
     places: pl.DataFrame,
     draws: int,
     seed: int,
@@ -98,10 +99,11 @@ def evaluate_volumes(
     `models` and `truth` give a day's field on (level, y, x) [µg m⁻³] by its index in `days` (datetime64[D] on (time,));
     `cams` gives the chemistry model on its own cells, (level, y / factor, x / factor), to whose cells the models are
     averaged. All give NaN where they have no value. The model `cams-2km` is not scored against itself. Differences are
-    `against` less every other model.
+    `against` less every other model. A target has no rows where no day has a value of it and of all models; `skipped` then
+    counts all days.
 
     Raises:
-        DataError: shapes do not fit, or no day has a value of all models and a target.
+        DataError: shapes do not fit.
     """
     sums: dict[str, VolumeSums] = {}
     if cams is not None:
@@ -118,17 +120,16 @@ def evaluate_volumes(
             fields[TRUTH] = truth(day)
             sums["truth"].add(day, {m: f for m, f in fields.items() if m != TRUTH}, fields[TRUTH])
         means.add(fields)
-    for target, total in sums.items():
-        if not total.used.any():
-            raise DataError(
-                f"volumes: none of {len(days)} days has values of all of {list(total.models)} and of the target {target!r}. "
-                "See the ledger for days of the chemistry model that were left out."
-            )
+    if not means.any():  # the chemistry model and the truth have no day in common: each phase still has its own mean
+        means = FieldMeans()
+        for day in range(len(days)):
+            means.add({m: read(day) for m, read in models.items() if m != CAMS})
+    scored = {t: s for t, s in sums.items() if s.used.any()}
     years = ", ".join(str(y) for y in np.unique(days.astype("datetime64[Y]")))
     return Volumes(
-        rows=[r for t, s in sums.items() for r in s.rows(t, years, draws=draws, seed=seed)],
+        rows=[r for t, s in scored.items() for r in s.rows(t, years, draws=draws, seed=seed)],
         differences=[
-            r for t, s in sums.items() if against in s.models for r in s.differences(t, against, draws=draws, seed=seed)
+            r for t, s in scored.items() if against in s.models for r in s.differences(t, against, draws=draws, seed=seed)
         ],
         skipped={t: int((~s.used).sum()) for t, s in sums.items()},
         means=means.means(),

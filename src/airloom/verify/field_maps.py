@@ -23,11 +23,11 @@ PLATE = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5}  
 Window = tuple[slice, slice]  # rows and columns
 
 
-def windows(population: np.ndarray, elevation: np.ndarray, surface: np.ndarray) -> dict[str, Window]:
+def windows(population: np.ndarray | None, elevation: np.ndarray | None, surface: np.ndarray) -> dict[str, Window]:
     """Three square windows that do not share their centre: the most people, the highest ground, the strongest gradient.
 
-    All on (y, x): inhabitants km⁻², m, and the mean surface field [µg m⁻³]. Each window is the one with the largest
-    mean; a later one must have its centre outside those before it.
+    All on (y, x): inhabitants km⁻², m, and the mean surface field [µg m⁻³]; without one of the first two there is a window
+    less. Each window is the one with the largest mean; a later one must have its centre outside those before it.
     """
     rows, columns = surface.shape
     size = max(round(WINDOW * min(rows, columns)), 4)
@@ -35,6 +35,8 @@ def windows(population: np.ndarray, elevation: np.ndarray, surface: np.ndarray) 
     wanted = {"Most populated": population, "Highest": elevation, "Strongest gradient": gradient}
     chosen: dict[str, Window] = {}
     for title, values in wanted.items():
+        if values is None:
+            continue
         means = _moving_mean(np.nan_to_num(values), size)
         for y, x in chosen.values():  # a start whose centre lies in an earlier window
             half = size // 2

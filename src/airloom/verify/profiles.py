@@ -5,9 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from airloom.study import Study
 from airloom.verify.volumes import Model
 
+PEOPLE = ("census", "places")  # sources that count inhabitants
 DEGREES = {"city": 1500.0, "town": 300.0, "rural": 0.0}  # least inhabitants per km², GHSL's degrees of urbanisation
+
+
+def people_layer(study: Study) -> str | None:
+    """Name of the study's first map of inhabitants, whatever it is called; None where no source of its layers counts any."""
+    return next((layer.name for layer in (*study.emissions, *study.geography) if layer.source in PEOPLE), None)
 
 
 def degrees(density: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import yaml
 
 from airloom.errors import DataError
 from airloom.grid import Grid
+from airloom.hours import WHOLE_DAY, named
 from airloom.ledger import Ledger
 from airloom.verify import figures
 from airloom.verify.baselines import BASELINES
@@ -114,9 +115,12 @@ def _headline(
     lon, lat = study["grid"]["centre"]
     rows, columns = study["grid"]["shape"]
     cell = study["grid"].get("cell", 2000) / 1000
+    first, end = study.get("hours", WHOLE_DAY)
+    what = escape(str(study.get("pollutant", "no2")).upper().replace("NO2", "NO₂"))
+    mean = named((first, end))
     withheld = int(stations["withheld"].sum())
     where = (
-        f"Daily {escape(str(study.get('pollutant', 'no2')).upper().replace('NO2', 'NO₂'))} on {rows} × {columns} cells of {cell:g} km "
+        f"{mean[0].upper()}{mean[1:]} {what} on {rows} × {columns} cells of {cell:g} km "
         f"around {lon:g}°E, {lat:g}°N; {escape(row['period'])}; {stations.height} station cells, {withheld} of them withheld."
     ).replace("-", "−")
     numbers = [
@@ -158,7 +162,7 @@ def _maps(mean: np.ndarray, grid: Grid, stations: pl.DataFrame, observed: pl.Dat
     figure = figures.annual_map(
         mean, grid, _with_means(stations, observed), title=f"Mean of {row['days']:,} days of {row['period']}"
     )
-    return embed(figure, "The mean of the daily fields, and in the same colours the observed means of the stations.")
+    return embed(figure, "The mean of the fields of all days, and in the same colours the observed means of the stations.")
 
 
 def _seasons(seasons: Mapping[str, np.ndarray], grid: Grid, stations: pl.DataFrame, observed: pl.DataFrame) -> str:
@@ -187,15 +191,17 @@ def _scores(scores: Mapping[str, Any]) -> str:
     note = (
         "Square brackets are 95 % intervals from resampled days; they do not say how other stations would fare. "
         "R² is 1 − Σ(x−y)²/Σ(y−ȳ)². Anomaly R² scores each value's deviation from the same-day mean over these stations: the "
-        "pattern between stations, without the daily signal that they share. Where n differs between rows, compare by the "
-        "differences below, which use common rows only. Baselines never use a training station for its own prediction; "
+        "pattern between stations, without the signal of the day that they share. Where n differs between rows, compare by "
+        "the differences below, which use common rows only. Baselines never use a training station for its own prediction; "
         "the method has seen the training stations."
     )
     used = {r["model"] for r in scores["rows"] if r["phase"] is None}
     known = [b for name, b in BASELINES.items() if name in used]
     described = [(b.title, b.description) for b in known]
     if CAMS[0] in used:
-        what = "The chemistry model's daily mean at the ground, bilinear between its cells' centres; not corrected."
+        what = (
+            "The chemistry model's mean of the same hours at the ground, bilinear between its cells' centres; not corrected."
+        )
         described.append((model_title(*CAMS), what))
     legend = table(("Baseline", "What it is"), described)
     bars = embed(figures.score_bars(scores), "RMSE at withheld stations with 95 % intervals; blue the method's phases.")

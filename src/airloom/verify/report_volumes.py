@@ -11,7 +11,7 @@ from airloom.verify import field_figures, field_maps
 from airloom.verify.evaluation import CAMS, TRUTH, Volumes
 from airloom.verify.html import embed, table
 from airloom.verify.per_station import EDGE, network_mean, station_scores, station_summary, type_rows, yearly_levels
-from airloom.verify.profiles import DEGREES, profile_rows
+from airloom.verify.profiles import DEGREES, PEOPLE, profile_rows
 from airloom.verify.tables import model_title, number, with_interval
 from airloom.verify.volumes import Model
 
@@ -19,6 +19,7 @@ TARGETS = {
     "cams": "Against the chemistry model, on its own coarser cells",
     "truth": "Against the truth, in every cell",
 }
+NAMES = {"cams": "the chemistry model", "truth": "the truth"}
 
 
 def volume_sections(
@@ -62,7 +63,7 @@ def _types(pairs: pl.DataFrame, models: Sequence[Model], draws: int, seed: int) 
 def _levels(volumes: Volumes, target: str) -> str:
     rows = [r for r in volumes.rows if r["target"] == target]
     if not rows:
-        return ""
+        return _unscored(volumes, target)
     gaps = {(d["model"], d["phase"], d["stratum"], d["level"]): d for d in volumes.differences if d["target"] == target}
     cells = []
     for r in sorted(rows, key=_order):
@@ -89,7 +90,7 @@ def _levels(volumes: Volumes, target: str) -> str:
     left = f"; {skipped:,} more are left out, for a model or the reference has no values" if skipped else ""
     note = (
         f"{rows[0]['days']:,} days{left}. RMSE, bias and ΔRMSE in µg\u00a0m⁻³. Cell r: each cell's correlation over days, the mean of all "
-        f"cells; region r: that of the region's daily means. ΔRMSE: {name} less this model; negative speaks for the method. R² of "
+        f"cells; region r: that of the region's mean of each day. ΔRMSE: {name} less this model; negative speaks for the method. R² of "
         "all levels pooled flatters: most of that variance is the decrease with height."
     )
     figure = embed(
@@ -97,6 +98,17 @@ def _levels(volumes: Volumes, target: str) -> str:
         f"{TARGETS[target]}: scores by level; bars are 95 % intervals over days. R² below −1 is not shown.",
     )
     return f'<h3>{TARGETS[target]}</h3>{figure}{table(heads, cells)}<p class="note">{note}</p>'
+
+
+def _unscored(volumes: Volumes, target: str) -> str:
+    """Why there are no scores against a target; nothing where the study has none."""
+    if target not in volumes.skipped:
+        return ""
+    why = (
+        f"None of {volumes.skipped[target]:,} days has values of all of these models and of {NAMES[target]}, so nothing is "
+        "scored here. The ledger names days of the chemistry model that were left out."
+    )
+    return f'<h3>{TARGETS[target]}</h3><p class="note">{why}</p>'
 
 
 def _order(row: Mapping[str, Any]) -> tuple[bool, bool, float, str]:
@@ -128,7 +140,7 @@ def _maps(means: Mapping[Model, np.ndarray], volumes: Volumes, grid: Grid, stati
         )
         + embed(
             field_maps.window_maps(ground, chosen, grid, stations),
-            "Three windows: the most people, the highest ground, and of the rest the strongest gradient. Each row has its own colours.",
+            f"Windows, each where its mean is largest: {', '.join(chosen).lower()}. Each row has its own colours.",
         )
         + embed(
             field_maps.level_maps(upper, volumes.levels, grid),
@@ -139,6 +151,9 @@ def _maps(means: Mapping[Model, np.ndarray], volumes: Volumes, grid: Grid, stati
 
 
 def _profiles(means: Mapping[Model, np.ndarray], volumes: Volumes, grid: Grid) -> str:
+    if volumes.population is None:
+        why = f"The study has no layer of source {' or '.join(PEOPLE)}, so degrees of urbanisation are not known."
+        return f'<p class="note">{why}</p>'
     rows = profile_rows(means, volumes.population, volumes.levels)
     row, column = np.unravel_index(np.nanargmax(volumes.population), volumes.population.shape)
     limits = ", ".join(f"{n} from {v:g}" for n, v in DEGREES.items())

@@ -172,6 +172,10 @@ class FieldMeans:
             self.total[model] = self.total.get(model, 0.0) + np.where(where, values, 0.0)
         self.count = self.count + where
 
+    def any(self) -> bool:
+        """Whether a cell of some day had all."""
+        return bool(np.any(self.count))
+
     def means(self) -> dict[Model, np.ndarray]:
         """Each field's mean on (level, y, x) as float32 [µg m⁻³], NaN where no day has all."""
         count = np.maximum(self.count, 1)

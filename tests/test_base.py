@@ -1,0 +1,66 @@
+"""A study that starts from a finished run."""
+
+import numpy as np
+import pytest
+
+from airloom.base import Base
+from airloom.errors import StudyError
+from airloom.files import read_json
+from airloom.infer.fields import read
+from airloom.run import Run
+from airloom.study import changed, parse
+
+
+def adaptive(finished, **changes):
+    """Phase 3 alone, from the phase 2 of the finished run."""
+    content = finished.study.model_dump(mode="json")
+    third = {**content["phases"][1], "epochs": 1}
+    return changed(parse({**content, "base": str(finished.folder), "phases": [third]}, where="adaptive"), changes)
+
+
+def test_a_new_year_is_adapted_to_from_a_finished_run(finished, small, tmp_path):
+    study = adaptive(finished)
+    run = Run(study, small.data, tmp_path / "runs" / "again", workers=1)
+    run.prepare()
+    assert list(run.train()) == [3]
+    run.predict()
+    before, after = (read(run.folder / "fields" / f"phase-{n}.zarr").no2.to_numpy() for n in (2, 3))
+    np.testing.assert_array_equal(before, read(finished.folder / "fields" / "phase-2.zarr").no2.to_numpy())
+    assert not np.array_equal(before, after)
+    ours, theirs = (read_json(r.folder / "normalisation.json") for r in (run, finished))
+    assert ours.pop("study") != theirs.pop("study")
+    assert ours == theirs
+    assert {r["phase"] for r in run.evaluate()["rows"] if r["model"] == "dacno2"} == {2, 3}
+    assert run.report().is_file()
+
+
+def test_a_base_of_other_inputs_is_named_with_both(finished):
+    study = adaptive(finished, **{"weather.variables": ["t2m", "u10"]})
+    with pytest.raises(StudyError, match=r"made for other weather \(.*'t2m', 'u10', 'tp'.* there, .*'t2m', 'u10'\]"):
+        Base.of(study)
+
+
+def test_other_files_are_no_other_inputs(finished):
+    assert Base.of(adaptive(finished, **{"weather.files": ["next-year/*.nc"]})).phase.number == 2
+
+
+def test_a_folder_without_a_run_is_no_base(finished, tmp_path):
+    with pytest.raises(StudyError, match="holds no trained run"):
+        Base.of(adaptive(finished, base=str(tmp_path)))
+
+
+def test_a_base_with_fewer_members_is_refused(finished):
+    with pytest.raises(StudyError, match="has 1 members, this study 2"):
+        Base.of(adaptive(finished, members=2))
+
+
+def test_a_first_phase_from_scratch_has_no_use_for_a_base(finished):
+    with pytest.raises(StudyError, match="nothing is taken from base"):
+        adaptive(finished, **{"phases.0.start_from": "scratch", "phases.0.loss.former_ssim": 0})
+
+
+def test_a_base_whose_phases_all_come_later_is_refused(finished):
+    content = adaptive(finished).model_dump(mode="json")
+    content["phases"][0]["number"] = 2
+    with pytest.raises(StudyError, match=r"has phases \[2, 3\], none below 2"):
+        Base.of(parse(content, where="adaptive"))
