@@ -16,6 +16,7 @@ from airloom.grid import Tile
 from airloom.learn import train
 from airloom.learn.batches import Normaliser, Reader
 from airloom.learn.losses import structural_dissimilarity
+from airloom.learn.mirror import AS_IT_IS
 from airloom.learn.stop import Stopped
 from airloom.learn.train import PhaseTrainer, Sets
 from airloom.methods.dacno2.method import DACNO2Method
@@ -52,11 +53,12 @@ class Recorder:
         self.normaliser = Normaliser.of(clean, [2020], np.arange(6) != WITHHELD)
         self.inner = Reader(cube or clean, self.normaliser, FACTOR)
         self.cube, self.factor, self.chemistry_factor, self.levels = self.inner.cube, FACTOR, 1, self.inner.levels
-        self.asked = []
+        self.asked, self.mirrors = [], []
 
-    def read(self, days, tile, seen=None, *, chemistry=False):
+    def read(self, days, tile, seen=None, *, chemistry=False, mirror=AS_IT_IS):
         self.asked.append((days.tolist(), tile, seen))
-        return self.inner.read(days, tile, seen, chemistry=chemistry)
+        self.mirrors.append(mirror)
+        return self.inner.read(days, tile, seen, chemistry=chemistry, mirror=mirror)
 
 
 def phase(**changes) -> Phase:
@@ -429,3 +431,13 @@ def test_training_lowers_the_loss(tmp_path, make):
     assert log.epochs[-1]["train"] < 0.5 * log.epochs[0]["train"]
     assert log.best < 0.8 * untrained
     assert made.validate() == pytest.approx(log.best)  # the network holds the best weights
+
+
+def test_a_phase_with_mirrors_trains_in_them_and_validates_without(tmp_path):
+    reader = Recorder()
+    trainer(tmp_path, phase(epochs=4, mirror=True), reader=reader, tiles=[Tile(0, 0, 16)]).run(quiet)
+    seen = [str(sets) for _, _, sets in reader.asked]
+    training = {m for m, s in zip(reader.mirrors, seen, strict=True) if s == str(FEW.train)}
+    checking = {m for m, s in zip(reader.mirrors, seen, strict=True) if s == str(FEW.check)}
+    assert len(training) > 1
+    assert checking == {AS_IT_IS}

@@ -286,6 +286,11 @@ class Phase(Part):
         gt=0,
         description="Tiles of a day that an epoch sees, drawn anew each time; those that validate stay. All by default.",
     )
+    mirror: bool = Field(
+        False,
+        description="Show every batch as it is or mirrored east to west, north to south or both, winds and maps and targets "
+        "alike: more weather to learn from where days are few. Not in the paper.",
+    )
     accumulate: int = Field(1, gt=0, description="Micro-batches a step; batch norm sees one micro-batch.")
     validation: Validation = Field(Validation(), description="What chooses the checkpoint.")
 

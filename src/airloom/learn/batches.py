@@ -12,6 +12,7 @@ from airloom.cube.normalise import Scale
 from airloom.cube.store import CALENDAR, MAPS, Cube
 from airloom.errors import DataError
 from airloom.grid import Tile
+from airloom.learn.mirror import AS_IT_IS, Mirror
 
 PROCESSOR = torch.device("cpu")
 GROUPS = (CALENDAR, "weather", "upper", *MAPS)
@@ -25,7 +26,8 @@ class Batch:
     `inputs`: calendar (batch, channel), weather (batch, time, channel, y, x), upper (batch, time, channel, level, y, x), maps
     (1, channel, y, x), for all days share them. `observed`: (batch, y, x) in units of `Normaliser.unit`, NaN where no station
     is. `chemistry`: the chemistry model on its own cells, (batch, level, y, x) in the same unit, each level times its factor,
-    NaN on days that it lacks; None where it is not asked for. `days`: (batch,) indices.
+    NaN on days that it lacks; None where it is not asked for. `days`: (batch,) indices. All but `days` are as `mirror` shows
+    them.
     """
 
     inputs: dict[str, Tensor]
@@ -33,6 +35,7 @@ class Batch:
     chemistry: Tensor | None
     days: np.ndarray
     tile: Tile
+    mirror: Mirror
 
 
 @dataclass(frozen=True)
@@ -106,19 +109,30 @@ class Reader:
         """Heights of the field."""
         return len(self.normaliser.levels)
 
-    def read(self, days: np.ndarray, tile: Tile, seen: np.ndarray | None = None, *, chemistry: bool = False) -> Batch:
-        """One batch: `days` (indices, ascending or not) of a tile; as targets the values that `seen`, bool on
-        (time, station), shows, and the chemistry model's where `chemistry` is set.
+    def read(
+        self,
+        days: np.ndarray,
+        tile: Tile,
+        seen: np.ndarray | None = None,
+        *,
+        chemistry: bool = False,
+        mirror: Mirror = AS_IT_IS,
+    ) -> Batch:
+        """One batch: `days` (indices, ascending or not) of a tile, in a mirror or as it is; as targets the values that
+        `seen`, bool on (time, station), shows, and the chemistry model's where `chemistry` is set.
         """
         inputs = {}
         for group in GROUPS:
             if not self.cube.channels(group):
                 continue
             values = self.cube.read(group, days, *self._cells(group, tile))
+            if group != CALENDAR:
+                values = mirror.weather(values, self.cube.channels(group), CHANNELS[group])
             values = self.normaliser.scales[group].apply(values, axis=CHANNELS[group])
             inputs[group] = _tensor(values).to(self.device)
-        observed = torch.from_numpy(self._observed(days, tile, seen)).to(self.device)
-        return Batch(inputs, observed, self._chemistry(days, tile) if chemistry else None, days, tile)
+        observed = _tensor(mirror.maps(self._observed(days, tile, seen))).to(self.device)
+        taught = _tensor(mirror.maps(self._chemistry(days, tile))).to(self.device) if chemistry else None
+        return Batch(inputs, observed, taught, days, tile, mirror)
 
     def _cells(self, group: str, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of a group's cells under a tile; beyond the grid its edge goes on."""
@@ -141,7 +155,7 @@ class Reader:
         target[:, row[inside], column[inside]] = np.where(seen[at], self._daily[at] / self.normaliser.unit, np.nan)
         return target
 
-    def _chemistry(self, days: np.ndarray, tile: Tile) -> Tensor:
+    def _chemistry(self, days: np.ndarray, tile: Tile) -> np.ndarray:
         """Targets on (batch, level, y, x); NaN beyond the grid, where its edge stands for nothing that was modelled."""
         values = self.cube.read("chemistry", days, *self._cells("chemistry", tile))
         scaled = values * (self.normaliser.levels / self.normaliser.unit)[:, None, None]
@@ -149,7 +163,7 @@ class Reader:
         target = np.full(scaled.shape, np.nan, np.float32)
         _, (y, x) = coarse.inside(tuple(n // self.chemistry_factor for n in self.cube.grid.shape))
         target[..., y, x] = scaled[..., y, x]
-        return torch.from_numpy(target).to(self.device)
+        return target
 
     @cached_property
     def _daily(self) -> np.ndarray:

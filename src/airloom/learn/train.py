@@ -17,6 +17,7 @@ from airloom.learn.batches import Batch, Reader, order
 from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
 from airloom.learn.losses import masked_mse, roughness, structural_dissimilarity
+from airloom.learn.mirror import AS_IT_IS, Mirror
 from airloom.learn.stop import Stopped, stop_asked
 from airloom.nets.memory import samples_at_once
 from airloom.parts import Phase
@@ -176,9 +177,14 @@ class PhaseTrainer:
         """Samples a batch where nothing is trained."""
         return samples_at_once(self.tiles[0].size, self.reader.levels)
 
-    def _read(self, days: np.ndarray, tile: Tile, seen: np.ndarray) -> Batch:
+    def _mirror(self, batch: int) -> Mirror:
+        """How a training batch of this epoch is shown."""
+        seed = [self.seed, self.phase.number, self.log.epoch, batch]
+        return Mirror.drawn(seed) if self.phase.mirror else AS_IT_IS
+
+    def _read(self, days: np.ndarray, tile: Tile, seen: np.ndarray, mirror: Mirror = AS_IT_IS) -> Batch:
         """A batch with the targets that the loss asks for."""
-        return self.reader.read(days, tile, seen, chemistry=self.phase.loss.chemistry)
+        return self.reader.read(days, tile, seen, chemistry=self.phase.loss.chemistry, mirror=mirror)
 
     def _epoch(self, progress: Progress, asked: Callable[[], bool]) -> None:
         """One pass over the days, validation, and a checkpoint."""
@@ -192,7 +198,7 @@ class PhaseTrainer:
             together = min(self.phase.accumulate, len(batches) - first)
             if i == first:
                 self.optimiser.zero_grad(set_to_none=True)
-            loss = self._loss(self._read(days, tile, self.sets.train))
+            loss = self._loss(self._read(days, tile, self.sets.train, self._mirror(i)))
             self._check_finite(loss, days, tile)
             (loss / together).backward()
             losses.append(float(loss.detach()))
@@ -240,7 +246,7 @@ class PhaseTrainer:
         if weights.roughness:
             loss = loss + weights.roughness * roughness(predicted, self.reader.cube.grid.cell)
         if self.former_field:
-            before = torch.stack([self.former_field[day, batch.tile] for day in batch.days.tolist()])
+            before = batch.mirror.field(torch.stack([self.former_field[day, batch.tile] for day in batch.days.tolist()]))
             now = self._coarse(predicted)
             loss = loss + weights.former_ssim * structural_dissimilarity(now, before, window=weights.ssim_window)
         return loss
