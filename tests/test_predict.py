@@ -70,7 +70,7 @@ def test_edges_of_overlapping_tiles_leave_no_seam(reader):
 
 
 def test_blocks_of_days_change_nothing(finished, reader, tmp_path, monkeypatch):
-    network = finished._network(0).eval()
+    network = finished._networks.random(0).eval()
     fields = []
     for block in (1, 3, 16):
         monkeypatch.setattr(predict, "samples_at_once", lambda *_, block=block: block)
@@ -81,7 +81,7 @@ def test_blocks_of_days_change_nothing(finished, reader, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_prediction_goes_on_to_the_same_bits(finished, reader, tmp_path, monkeypatch):
-    network = finished._network(0).eval()
+    network = finished._networks.random(0).eval()
     monkeypatch.setattr(predict, "samples_at_once", lambda *_: 3)
     at_once = field(network, reader, ONE, tmp_path / "once.zarr")
     path, real, stops = tmp_path / "parts.zarr", predict.write_day, iter([2, 3, 1, 2])
@@ -109,7 +109,7 @@ def test_days_that_are_there_are_not_written_again(finished, reader, tmp_path, m
 
 
 def test_weights_that_are_not_finite_name_the_day(finished, reader, tmp_path):
-    network = finished._network(0)
+    network = finished._networks.random(0)
     network.head.bias.data.fill_(torch.nan)
     with pytest.raises(DataError, match=r"a\.zarr: the field of 2023-01-05 is not finite"):
         field(network, reader, ONE, tmp_path / "a.zarr")

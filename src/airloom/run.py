@@ -25,26 +25,24 @@ import polars as pl
 import torch
 import xarray as xr
 import yaml
-from torch import nn
 
 import airloom
 from airloom.base import Base
 from airloom.cube.build import build
 from airloom.cube.store import Cube
 from airloom.errors import StudyError
-from airloom.files import fingerprint, full_disk_named, read_json, sha256, whole, write_json
+from airloom.files import fingerprint, full_disk_named, read_json, whole, write_json
 from airloom.grid import Tile, tiles
 from airloom.infer.fields import read, write_netcdf
 from airloom.infer.predict import predict_field
 from airloom.learn.batches import GROUPS, Normaliser, Reader
-from airloom.learn.checkpoint import load_weights
 from airloom.learn.familiar import check_familiar
 from airloom.learn.train import PhaseTrainer, Sets
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
-from airloom.methods.base import Ensemble
 from airloom.methods.registry import method
 from airloom.nets.memory import keep_freed_memory
+from airloom.networks import Networks
 from airloom.parts import Phase
 from airloom.progress import Progress, quiet
 from airloom.stations import split
@@ -125,19 +123,19 @@ class Run:
             else:
                 for member in members:
                     self.train_member(member)
-        return {p.number: self._epochs(p) for p in self.study.phases}
+        return {p.number: self._networks.epochs(p) for p in self.study.phases}
 
     def train_member(self, member: int) -> None:
         """Train one member through all phases."""
         keep_freed_memory()
-        network, former = self._network(member), None
+        network, former = self._networks.random(member), None
         if self._base:
-            self._base.load(network, member)
+            network = self._networks.of(self._base.phase, member)
             former = copy.deepcopy(network).eval()
         for phase in self.study.phases:
             if phase.start_from == "scratch":
-                network, former = self._network(member), None
-            self._set_trained(network, phase)
+                network, former = self._networks.random(member), None
+            self._networks.set_trained(network, phase)
             trainer = PhaseTrainer(
                 phase,
                 network,
@@ -146,8 +144,8 @@ class Run:
                 self._tiles,
                 self._sets(phase),
                 study=self.fingerprint,
-                seed=self._seed(member),
-                folder=self._phase_folder(phase, member),
+                seed=self._networks.seed(member),
+                folder=self._networks.home(phase, member),
                 name=f"phase {phase.number}" + (f" of member {member + 1}" if self.study.members > 1 else ""),
             )
             trainer.run(self.progress)
@@ -161,7 +159,7 @@ class Run:
         self._check_inputs()
         days = np.flatnonzero(self._test_days())
         for phase in self._phases:
-            network, path = self._ensemble(phase), self._field_path(phase)
+            network, path = self._networks.ensemble(phase), self._field_path(phase)
             attributes = self._field_attributes(phase)
             if path.exists() and read(path).attrs.get("weights") != attributes["weights"]:
                 shutil.rmtree(path)
@@ -220,7 +218,7 @@ class Run:
                 stations=self._stations,
                 ledger=self.ledger,
                 facts=self.facts(),
-                training=[{"phase": p.number, **epoch} for p in self.study.phases for epoch in self._epochs(p)],
+                training=[{"phase": p.number, **epoch} for p in self.study.phases for epoch in self._networks.epochs(p)],
                 volumes=Volumes.read(self._volumes_path) if self._volumes_path.is_file() else None,
             )
             self.ledger.write(self.folder / "ledger.json")
@@ -253,7 +251,7 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """Timings, versions and sizes, for the report."""
         timings = read_json(self.folder / "timings.json") if (self.folder / "timings.json").is_file() else {}
-        network = self._network(0)
+        network = self._networks.random(0)
         return {
             "airloom": airloom.__version__,
             "torch": torch.__version__,
@@ -313,6 +311,13 @@ class Run:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     @cached_property
+    def _networks(self) -> Networks:
+        """Of all members and phases."""
+        channels = {g: len(self.cube.channels(g)) for g in GROUPS if self.cube.channels(g)}
+        start = self._normaliser.start
+        return Networks(self.study, self.folder, self._base, channels, start, self.fingerprint, self._device)
+
+    @cached_property
     def _tiles(self) -> list[Tile]:
         part = self.study.tiles
         return tiles(self.study.target_grid.shape, part.size, part.stride, self.study.tile_multiple)
@@ -321,46 +326,6 @@ class Run:
     def _levels(self) -> tuple[float, ...] | None:
         """Heights of a field that has more than the ground."""
         return self.study.levels if len(self.study.levels) > 1 else None
-
-    def _seed(self, member: int) -> int:
-        """The seed of a member; that of the first is the study's."""
-        return self.study.seed + 1000 * member
-
-    def _network(self, member: int) -> nn.Module:
-        """A member's network with the random weights of its seed, drawn on the processor and so the same on every device."""
-        torch.manual_seed(self._seed(member))
-        channels = {g: len(self.cube.channels(g)) for g in GROUPS if self.cube.channels(g)}
-        return method(self.study.method.name).network(self.study, channels, self._normaliser.start).to(self._device)
-
-    def _ensemble(self, phase: Phase) -> Ensemble:
-        """The members' networks with the best weights of a phase."""
-        networks = []
-        for member in range(self.study.members):
-            networks.append(self._network(member))
-            if self._base and phase is self._base.phase:
-                self._base.load(networks[-1], member)
-            else:
-                load_weights(self._weights(phase, member), networks[-1], belongs_to=self.fingerprint)
-        return Ensemble(networks)
-
-    def _epochs(self, phase: Phase) -> list[dict[str, float]]:
-        """Train and validation loss of each epoch of a phase, the mean of the members that came so far."""
-        logs = [read_json(self._phase_folder(phase, m) / "log.json") for m in range(self.study.members)]
-        found = []
-        for number in range(1, max(map(len, logs)) + 1):
-            there = [log[number - 1] for log in logs if len(log) >= number]
-            found.append({"epoch": number, **{k: float(np.mean([e[k] for e in there])) for k in ("train", "validation")}})
-        return found
-
-    def _set_trained(self, network: nn.Module, phase: Phase) -> None:
-        """Freeze all but what the phase trains, and set its dropout."""
-        network.requires_grad_(phase.train == "all")
-        if phase.train == "decoder":
-            for part in method(self.study.method.name).decoder(network):
-                part.requires_grad_(True)
-        for part in network.modules():
-            if isinstance(part, nn.Dropout2d | nn.Dropout3d):
-                part.p = phase.dropout
 
     def _sets(self, phase: Phase) -> Sets:
         """Values that a phase sees; those of withheld stations are not among them."""
@@ -393,14 +358,6 @@ class Run:
         """Days that are predicted and scored, bool on (time,)."""
         return self._days(self.study.verification.years, "verification")
 
-    def _phase_folder(self, phase: Phase, member: int) -> Path:
-        return self.folder / f"phase-{phase.number}" / f"member-{member + 1}"
-
-    def _weights(self, phase: Phase, member: int) -> Path:
-        if self._base and phase is self._base.phase:
-            return self._base.weights(member)
-        return self._phase_folder(phase, member) / "best.safetensors"
-
     def _field_path(self, phase: Phase) -> Path:
         return self.folder / "fields" / f"phase-{phase.number}.zarr"
 
@@ -423,7 +380,7 @@ class Run:
             "source": f"airloom {airloom.__version__}, {method(self.study.method.name).title}",
             "references": "DACNO2: Sun et al., a multi-constraint deep learning framework for 3D NO2 fields",
             "institution": "not stated",
-            "weights": fingerprint([sha256(self._weights(phase, m)) for m in range(self.study.members)]),
+            "weights": self._networks.digest(phase),
         }
 
     @contextmanager

@@ -1,0 +1,94 @@
+"""The networks of a run: one a member and phase, and where their weights lie."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from airloom.base import Base
+from airloom.files import fingerprint, read_json, sha256
+from airloom.learn.checkpoint import load_weights
+from airloom.methods.base import Ensemble
+from airloom.methods.registry import method
+from airloom.parts import Phase
+from airloom.study import Study
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Makes and finds the networks of a run.
+
+    `study`: what is asked; `folder`: the run's; `base`: the run that it starts from; `channels`: inputs of each group;
+    `start`: about what a network gives before it is trained; `mark`: what checkpoints of the run carry; `device`: where
+    networks live.
+    """
+
+    study: Study
+    folder: Path
+    base: Base | None
+    channels: Mapping[str, int]
+    start: float
+    mark: str
+    device: torch.device
+
+    def seed(self, member: int) -> int:
+        """The seed of a member; that of the first is the study's."""
+        return self.study.seed + 1000 * member
+
+    def random(self, member: int) -> nn.Module:
+        """A member's network with the random weights of its seed, drawn on the processor and so the same on every device."""
+        torch.manual_seed(self.seed(member))
+        return method(self.study.method.name).network(self.study, self.channels, self.start).to(self.device)
+
+    def of(self, phase: Phase, member: int) -> nn.Module:
+        """A member's network with the best weights of a phase.
+
+        Raises:
+            CheckpointError: as `airloom.learn.checkpoint.load_weights`.
+        """
+        network = self.random(member)
+        if self.base and phase is self.base.phase:
+            self.base.load(network, member)
+        else:
+            load_weights(self.weights(phase, member), network, belongs_to=self.mark)
+        return network
+
+    def ensemble(self, phase: Phase) -> Ensemble:
+        """All members with the best weights of a phase."""
+        return Ensemble([self.of(phase, member) for member in range(self.study.members)])
+
+    def set_trained(self, network: nn.Module, phase: Phase) -> None:
+        """Freeze all but what the phase trains, and set its dropout."""
+        network.requires_grad_(phase.train == "all")
+        if phase.train == "decoder":
+            for part in method(self.study.method.name).decoder(network):
+                part.requires_grad_(True)
+        for part in network.modules():
+            if isinstance(part, nn.Dropout2d | nn.Dropout3d):
+                part.p = phase.dropout
+
+    def home(self, phase: Phase, member: int) -> Path:
+        """Where a phase of a member lives."""
+        return self.folder / f"phase-{phase.number}" / f"member-{member + 1}"
+
+    def weights(self, phase: Phase, member: int) -> Path:
+        """Where its best weights lie."""
+        if self.base and phase is self.base.phase:
+            return self.base.weights(member)
+        return self.home(phase, member) / "best.safetensors"
+
+    def digest(self, phase: Phase) -> str:
+        """What changes when a phase's weights do."""
+        return fingerprint([sha256(self.weights(phase, m)) for m in range(self.study.members)])
+
+    def epochs(self, phase: Phase) -> list[dict[str, float]]:
+        """Train and validation loss of each epoch of a phase, the mean of the members that came so far."""
+        logs = [read_json(self.home(phase, m) / "log.json") for m in range(self.study.members)]
+        found = []
+        for number in range(1, max(map(len, logs)) + 1):
+            there = [log[number - 1] for log in logs if len(log) >= number]
+            found.append({"epoch": number, **{k: float(np.mean([e[k] for e in there])) for k in ("train", "validation")}})
+        return found
