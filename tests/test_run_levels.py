@@ -8,6 +8,7 @@ from airloom.demo import plan, study
 from airloom.infer.fields import read
 from airloom.run import Run
 from airloom.study import changed
+from airloom.verify.collect import network_of
 from airloom.verify.evaluation import Volumes
 from tests.twin_study import twin_study
 
@@ -67,3 +68,23 @@ def test_the_demos_twin_is_the_demos_study():
     assert plan().grid == asked.target_grid
     assert (plan().start, plan().end) == (asked.period.start, asked.period.end)
     assert group_channels(asked) == {"calendar": 3, "weather": 14, "upper": 7, "emissions": 13, "geography": 6}
+
+
+def test_baselines_see_all_that_the_network_sees(run):
+    cube = run.cube
+    network = network_of(
+        cube,
+        withheld=np.zeros(cube.stations.table.height, bool),
+        factor=run.study.weather_factor,
+        train_years=[2019],
+        adapt_years=[],
+        test=np.ones(len(cube.days), bool),
+        seed=0,
+    )
+    counts = {g: len(cube.channels(g)) for g in ("calendar", "emissions", "geography", "weather", "upper")}
+    assert len(network.feature_names) == sum(counts.values()) + counts["weather"] + 7 * counts["upper"]
+    station = 2
+    row, column = (cube.stations.table[n][station] // run.study.weather_factor for n in ("row", "column"))
+    hours = cube.group["upper"][1, :, 3, 5, row, column]  # (time, hour, channel, level, y, x)
+    at = network.feature_names.index(f"{cube.channels('upper')[3]}, level 5")
+    assert network.features[1, station, at] == pytest.approx(hours.mean(), rel=1e-5)

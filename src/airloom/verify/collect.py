@@ -39,9 +39,10 @@ def network_of(
     test: np.ndarray,
     seed: int,
 ) -> Network:
-    """What the baselines see: the method's inputs at each station's cell but for those on pressure levels, and the same split.
+    """What the baselines see: the method's inputs at each station's cell, and the same split.
 
-    Weather enters as the day's mean and largest value of each variable in the station's weather cell.
+    Weather enters as the day's mean and largest value of each variable in the station's weather cell, on pressure levels as
+    the day's mean.
     """
     table = cube.stations.table
     x, y = cube.grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
@@ -58,9 +59,14 @@ def network_of(
             features += [np.broadcast_to(m[rows, columns], everywhere) for m in maps]
             names += cube.channels(group)
     if cube.channels("weather"):
-        for how, values in zip(("mean", "max"), _day_by_day(cube, rows // factor, columns // factor), strict=True):
+        both = _day_by_day(cube, "weather", rows // factor, columns // factor)
+        for how, values in zip(("mean", "max"), both, strict=True):
             features += list(np.moveaxis(values, 1, 0))
             names += [f"{n} {how}" for n in cube.channels("weather")]
+    if cube.channels("upper"):
+        levels, _ = _day_by_day(cube, "upper", rows // factor, columns // factor)
+        features += list(np.moveaxis(levels, (1, 2), (0, 1)).reshape(-1, *everywhere))
+        names += [f"{n}, level {level}" for n in cube.channels("upper") for level in range(levels.shape[2])]
     return Network(
         days=cube.days,
         observed=cube.stations.daily.to_numpy(),
@@ -76,11 +82,11 @@ def network_of(
     )
 
 
-def _day_by_day(cube: Cube, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each day's mean and largest value of the weather in some of its cells, on (time, channel, station)."""
+def _day_by_day(cube: Cube, group: str, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each day's mean and largest value of a group of weather in some of its cells, on (time, channel, [level,] station)."""
     means, largest = [], []
     for first in range(0, len(cube.days), BLOCK):  # a region's hours of years do not fit into memory
-        hours = cube.group["weather"][first : first + BLOCK][..., rows, columns]
+        hours = cube.group[group][first : first + BLOCK][..., rows, columns]
         means.append(hours.mean(1))
         largest.append(hours.max(1))
     return np.concatenate(means), np.concatenate(largest)
