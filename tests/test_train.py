@@ -1,6 +1,7 @@
 """Training: resumed as if never stopped, on the right days and stations, towards the right loss."""
 
 import copy
+import dataclasses
 import os
 import re
 import signal
@@ -441,3 +442,54 @@ def test_a_phase_with_mirrors_trains_in_them_and_validates_without(tmp_path):
     checking = {m for m, s in zip(reader.mirrors, seen, strict=True) if s == str(FEW.check)}
     assert len(training) > 1
     assert checking == {AS_IT_IS}
+
+
+# What teaches nothing
+
+
+class Taught(Recorder):
+    """A chemistry model on the grid's own cells that is 2 everywhere but on days without it."""
+
+    def __init__(self, without=()):
+        super().__init__()
+        self.without = without
+
+    def read(self, days, tile, seen=None, *, chemistry=False, mirror=AS_IT_IS):
+        batch = super().read(days, tile, seen, chemistry=False, mirror=mirror)
+        rows = torch.arange(tile.size, dtype=torch.float32)[:, None]
+        field = (2 + 0.1 * rows).expand(len(days), 1, tile.size, tile.size).clone()
+        field[[d in self.without for d in days.tolist()]] = np.nan
+        return dataclasses.replace(batch, chemistry=field if chemistry else None)
+
+
+TEACHING = Loss(station_mse=0, chemistry_mse=1, chemistry_ssim=0.5, ssim_window=7)
+
+
+def test_a_day_without_the_chemistry_model_weighs_nothing(tmp_path):
+    network, seen = dacno2().eval(), FEW.train
+    losses = []
+    for without, days in (((5,), [5, 6]), ((), [6])):
+        made = trainer(tmp_path, phase(loss=TEACHING), network, reader=Taught(without))
+        losses.append(float(made._loss(made._read(np.array(days), Tile(0, 0, 16), seen)).detach()))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_batch_of_days_without_the_chemistry_model_moves_no_weight(tmp_path):
+    made = trainer(tmp_path, phase(loss=TEACHING), reader=Taught(range(40)))
+    loss = made._loss(made._read(np.array([5, 6]), Tile(0, 0, 16), FEW.train))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert all(p.grad is None or not p.grad.any() for p in made.network.parameters())
+
+
+def test_a_tile_of_sea_without_stations_or_emissions_moves_no_weight(tmp_path):
+    reader = Recorder()
+    reader.inner.cube.group["emissions"][:] = 0
+    sea = Tile(8, 0, 4)
+    made = trainer(tmp_path, phase(), linear(), reader=reader)
+    batch = made._read(np.array([5, 6]), sea, FEW.train)
+    assert not torch.isfinite(batch.observed).any()
+    loss = made._loss(batch)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert all(not p.grad.any() for p in made.network.parameters())
