@@ -94,10 +94,9 @@ def began(stage: str, folder: Path, name: str) -> bool:
 
 
 def durations(folder: Path) -> dict[str, float]:
-    """Seconds that each stage of the undisturbed run took; the report is not timed and counts as long as the scores."""
+    """Seconds that each stage of the undisturbed run took."""
     timings = json.loads((folder / "timings.json").read_text())
-    found = {stage: sum(v for k, v in timings.items() if k.startswith(stage)) for stage in STAGES}
-    return {**found, "report": found["report"] or found["evaluate"]}
+    return {stage: sum(v for k, v in timings.items() if k.startswith(stage)) for stage in STAGES}
 
 
 def kill_once(stage: str, lengths: dict[str, float], draw: random.Random, attempt: Attempt, folder: Path, name: str) -> dict:

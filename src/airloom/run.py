@@ -130,7 +130,7 @@ class Run:
         keep_freed_memory()
         network, former = self._networks.random(member), None
         if self._base:
-            network = self._networks.of(self._base.phase, member)
+            self._base.load(network, member)
             former = copy.deepcopy(network).eval()
         for phase in self.study.phases:
             if phase.start_from == "scratch":
@@ -205,7 +205,7 @@ class Run:
         path = self.folder / "report.html"
         if not (self.folder / "scores.json").is_file():
             raise StudyError(f"{self.folder}: there are no scores to report. Run `airloom evaluate` first.")
-        with full_disk_named(self.folder):
+        with self._timed("report"):
             field_mean, seasons = means(self._field(self.study.phases[-1]), self.study.pollutant)
             write_report(
                 path,
