@@ -27,6 +27,7 @@ from airloom.cube.regrid import Bilinear
 from airloom.errors import DataError
 from airloom.files import write_json
 from airloom.grid import Grid
+from airloom.infer.fields import at_cells
 from airloom.screening import screen
 from airloom.sources.calendar import calendar
 from airloom.sources.cams import CAMSEurope
@@ -39,7 +40,6 @@ from airloom.sources.roads import Roads
 from airloom.stations import Rules, Stations
 from airloom.twin.world import Plan
 from airloom.verify.baselines import BASELINES, Network
-from airloom.verify.collect import at_stations
 from airloom.verify.scores import AREAS, pair, score_rows
 from airloom.verify.tables import number, with_interval
 
@@ -96,7 +96,7 @@ def cams_at(folder: Path, grid: Grid, table: pl.DataFrame, days: np.ndarray) -> 
         by_day = hourly.resample(time="1D")
         daily = by_day.mean().where(by_day.count() == 24)
         cells = Bilinear.between(daily["latitude"].to_numpy(), daily["longitude"].to_numpy(), grid).apply(daily)
-        parts.append(at_stations(cells, table, of_month, "no2"))
+        parts.append(at_cells(cells, table["row"].to_numpy(), table["column"].to_numpy(), of_month, "no2"))
     return np.concatenate(parts)
 
 

@@ -18,7 +18,7 @@ def memory_cube(*, observed: np.ndarray | None = None, weather: np.ndarray | Non
     NO₂ is a function of the inputs at a station's cell, so that a network can learn it: 20 + 5 × the day's mean of the
     first weather variable + 3 × the emission map.
     """
-    draw = np.random.default_rng(0)
+    draw, grid = np.random.default_rng(0), Grid.around(-3.70, 40.43, cell=2000, shape=SHAPE)
     days = FIRST + np.arange(DAYS)
     if weather is None:
         weather = draw.normal(0, 1, (DAYS, 1, 2, SHAPE[0] // FACTOR, SHAPE[1] // FACTOR)) + draw.normal(
@@ -33,10 +33,10 @@ def memory_cube(*, observed: np.ndarray | None = None, weather: np.ndarray | Non
     years = days.astype("datetime64[Y]")
     group.attrs.update(
         complete=True,
-        made_of={},
+        made_of={"study": {"hours": [0, 24]}},
         sums={"weather": {str(y): Sums.of(np.moveaxis(weather[years == y], 2, 0)).to_json() for y in np.unique(years)}},
         ledger={},
-        stations=_table(),
+        stations=_table(grid),
     )
     _put(group, "time", days.astype(np.int64))
     _put(group, "calendar", np.stack([np.sin(np.arange(DAYS) * 2 * np.pi / 7), np.cos(np.arange(DAYS) * 2 * np.pi / 7)], 1))
@@ -48,17 +48,18 @@ def memory_cube(*, observed: np.ndarray | None = None, weather: np.ndarray | Non
     for name, channels in (("calendar", 2), ("weather", 2), ("emissions", 1), ("geography", 2)):
         group[name].attrs["names"] = [f"{name}-{i}" for i in range(channels)]
     group["calendar"].attrs["plain"] = group["calendar"].attrs["names"]
-    return Cube(None, group, Grid.around(-3.70, 40.43, cell=2000, shape=SHAPE))
+    return Cube(None, group, grid)
 
 
-def _table() -> list[dict]:
-    """The stations' rows as a cube keeps them; their places play no part here."""
+def _table(grid: Grid) -> list[dict]:
+    """The stations' rows as a cube keeps them, each in its cell's centre."""
+    lon, lat = grid.lonlat()
     return [
         {
             "station": f"s{i}",
             "name": f"station {i}",
-            "lon": -3.7,
-            "lat": 40.4,
+            "lon": float(lon[row, column]),
+            "lat": float(lat[row, column]),
             "altitude": 600.0,
             "type": "background",
             "area": "urban",

@@ -1,4 +1,4 @@
-"""Baselines: values by hand, nothing read that must not be, and PyKrige as an independent witness."""
+"""Baselines: values by hand, nothing read that must not be."""
 
 from dataclasses import replace
 
@@ -9,10 +9,7 @@ from airloom.errors import DataError
 from airloom.verify.baselines import (
     BASELINES,
     Network,
-    Variogram,
-    _kriged,
     climatology,
-    fit_variogram,
     inverse_distance,
     kriging,
     network_mean,
@@ -88,41 +85,6 @@ def test_climatology_reaches_over_new_year():
     days = np.array(["2022-01-04", "2022-12-28", "2023-01-02"], "datetime64[D]")  # Tuesday, Wednesday, Monday
     out = climatology(network([[10, 0], [20, 0], [0, 0]], [0, 1], withheld=[0, 1], days=days))
     assert out[2, 1] == 15
-
-
-def test_kriging_agrees_with_pykrige():
-    from pykrige.ok import OrdinaryKriging
-
-    rng = np.random.default_rng(3)
-    x, y, z = rng.uniform(0, 30, (3, 9))
-    gamma = Variogram(nugget=2.0, sill=9.0, reach=4.0)(np.hypot(x[:, None] - x, y[:, None] - y))
-    np.fill_diagonal(gamma, 0)
-    there = np.arange(9) < 7
-    out = _kriged(gamma, there, z[None, there])[0]
-
-    def witness(known, asked):
-        parameters = {"psill": 9.0, "range": 12.0, "nugget": 2.0}  # PyKrige's range is the practical one, 3 × reach
-        model = OrdinaryKriging(x[known], y[known], z[known], "exponential", parameters)
-        return model.execute("points", x[asked], y[asked])[0].data
-
-    assert out[~there] == pytest.approx(witness(there, ~there))
-    for i in range(7):  # each of the seven from the six others
-        others = there & (np.arange(9) != i)
-        assert out[i] == pytest.approx(witness(others, [i])[0])
-
-
-def test_variogram_finds_what_made_the_field():
-    # exponential covariance with nugget 2, sill 10, reach 5 km at 40 places, 3000 independent days
-    rng = np.random.default_rng(0)
-    x, y = rng.uniform(0, 40e3, (2, 40))
-    distance = np.hypot(x[:, None] - x, y[:, None] - y)
-    covariance = 10 * np.exp(-distance / 5e3) + 2 * np.eye(40)
-    days = np.datetime64("2015-01-01") + np.arange(3000)
-    observed = 20 + rng.multivariate_normal(np.zeros(40), covariance, 3000)
-    found = fit_variogram(network(observed, x, y=y, withheld=np.zeros(40), days=days, train_years=tuple(range(2015, 2024))))
-    assert found.nugget == pytest.approx(2, rel=0.25)
-    assert found.sill == pytest.approx(10, rel=0.1)
-    assert found.reach == pytest.approx(5e3, rel=0.2)
 
 
 def test_kriging_without_a_history_is_the_network_mean():

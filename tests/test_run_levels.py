@@ -26,6 +26,7 @@ def run(twin_files, tmp_path_factory) -> Run:
     asked = twin_study(
         twin_files,
         phases=[p | each for p in PHASES],
+        assimilation={"depth": 1000},
         verification={"years": [2019], "draws": 100, "truth": ["truth/*.nc"], "baselines": ["inverse-distance"]},
     )
     asked = changed(asked, {"emissions.3.name": "people"})  # any name will do
@@ -49,8 +50,8 @@ def test_fields_have_all_levels(run):
 def test_scores_hold_stations_the_chemistry_model_and_the_truth(run):
     scores = run.evaluate()
     told = {(r["model"], r["phase"], r["target"]) for r in scores["rows"]}
-    phases = {("dacno2", n, t) for n in (1, 2, 3) for t in ("withheld", "training", "cams", "truth")}
-    assert phases <= told
+    ours = [*(("dacno2", n) for n in (1, 2, 3)), ("dacno2-assimilated", 3)]
+    assert {(*m, t) for m in ours for t in ("withheld", "training", "cams", "truth")} <= told
     assert {("cams-2km", None, t) for t in ("withheld", "training", "truth")} <= told
     levels = {r["level"] for r in scores["rows"] if r["target"] == "truth" and r["stratum"] == "all"}
     assert levels == {0, 50, 250, 500, 1000, 2000, 3000, 5000, None}

@@ -301,6 +301,14 @@ class Phase(Part):
         return self
 
 
+class Assimilation(Part):
+    """A last step after the phases, not in the paper: each day's field is drawn to that day's training stations."""
+
+    depth: float = Field(
+        1000, gt=0, description="Height over which the correction fades by e [m]; on a twin 1000 m served all levels best."
+    )
+
+
 class Verification(Part):
     """How the fields are scored."""
 

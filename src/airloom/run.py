@@ -33,6 +33,7 @@ from airloom.cube.store import Cube
 from airloom.errors import StudyError
 from airloom.files import fingerprint, full_disk_named, read_json, whole, write_json
 from airloom.grid import Tile, tiles
+from airloom.infer.assimilate import assimilate_field
 from airloom.infer.fields import read, write_netcdf
 from airloom.infer.predict import predict_field
 from airloom.learn.batches import GROUPS, Normaliser, Reader
@@ -40,10 +41,10 @@ from airloom.learn.familiar import check_familiar
 from airloom.learn.train import PhaseTrainer, Sets
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
-from airloom.methods.registry import method
 from airloom.nets.memory import keep_freed_memory
 from airloom.networks import Networks
 from airloom.parts import Phase
+from airloom.products import Products
 from airloom.progress import Progress, quiet
 from airloom.stations import split
 from airloom.study import Study
@@ -52,6 +53,7 @@ from airloom.verify.collect import means
 from airloom.verify.evaluation import Volumes
 from airloom.verify.report import write_report
 from airloom.verify.tables import evaluate
+from airloom.verify.volumes import Model
 
 
 class Run:
@@ -152,40 +154,64 @@ class Run:
             former = copy.deepcopy(network).eval()
 
     def predict(self) -> Path:
-        """Weights to fields: one Zarr store a phase, and NetCDF of the last phase; returns the NetCDF's path.
-
-        Fields of weights that training has changed since are made anew.
+        """Weights to fields: a Zarr store a phase and, if asked, of the last drawn to the stations; NetCDF of the final one,
+        whose path is returned. Fields of weights that training has changed since are made anew.
         """
         self._check_inputs()
-        days = np.flatnonzero(self._test_days())
-        for phase in self._phases:
-            network, path = self._networks.ensemble(phase), self._field_path(phase)
-            attributes = self._field_attributes(phase)
-            if path.exists() and read(path).attrs.get("weights") != attributes["weights"]:
-                shutil.rmtree(path)
+        products = self._products
+        for phase in products.phases:
+            path, attributes = self._fresh(products.of(phase), phase)
             with self._timed(f"predict phase {phase.number}"):
                 predict_field(
-                    network,
+                    self._networks.ensemble(phase),
                     self._reader,
                     self._tiles,
-                    days,
+                    np.flatnonzero(self._test_days()),
                     path,
                     levels=self._levels,
                     attrs=attributes,
                     progress=self.progress,
                 )
-        last, file = self._field(self.study.phases[-1]), self.netcdf
+        if self.study.assimilation:
+            with self._timed("assimilate"):
+                self._assimilate(self.study.assimilation.depth)
+        last, file = self._field(products.models[-1]), self.netcdf
         if not file.is_file() or read(file).attrs.get("weights") != last.attrs["weights"]:
             with self._timed("write NetCDF"):
                 write_netcdf(last, file)
         return file
+
+    def _fresh(self, model: Model, phase: Phase) -> tuple[Path, dict[str, str]]:
+        """Where a field of a phase's weights goes, and its attributes; one of other weights is removed."""
+        path = self._products.path(model)
+        attributes = self._products.attributes(model, self._networks.digest(phase))
+        if path.exists() and read(path).attrs.get("weights") != attributes["weights"]:
+            shutil.rmtree(path)
+        return path, attributes
+
+    def _assimilate(self, depth: float) -> None:
+        """Draw the last phase's field to the training stations."""
+        last = self._products.phases[-1]
+        path, attributes = self._fresh(self._products.models[-1], last)
+        assimilate_field(
+            self._field(self._products.of(last)),
+            self.cube,
+            np.flatnonzero(self._test_days()),
+            ~self._withheld,
+            path,
+            depth=depth,
+            scales=self._normaliser.levels,
+            levels=self._levels,
+            attrs=attributes,
+            progress=self.progress,
+        )
 
     def evaluate(self) -> dict[str, Any]:
         """Fields to scores beside baselines on the same split, at stations and, where the study has levels or a truth, in
         whole fields; writes `pairs.parquet`, `stations.parquet`, `scores.json`, `volumes.npz`.
         """
         with self._timed("evaluate"):
-            fields: dict[int, xr.Dataset] = {p.number: self._field(p) for p in self._phases}
+            fields = {m: self._field(m) for m in self._products.models}
             asked = self.study, self.cube, fields, self._test_days()
             pairs = pairs_of(*asked, withheld=self._withheld)
             for name, content in (("pairs", pairs), ("stations", self._stations)):
@@ -206,7 +232,7 @@ class Run:
         if not (self.folder / "scores.json").is_file():
             raise StudyError(f"{self.folder}: there are no scores to report. Run `airloom evaluate` first.")
         with self._timed("report"):
-            field_mean, seasons = means(self._field(self.study.phases[-1]), self.study.pollutant)
+            field_mean, seasons = means(self._field(self._products.models[-1]), self.study.pollutant)
             write_report(
                 path,
                 study=self._resolved(),
@@ -226,8 +252,8 @@ class Run:
 
     @property
     def netcdf(self) -> Path:
-        """The last phase's field in one file."""
-        return self.folder / "fields" / f"{self.study.name}.nc"
+        """The final field in one file."""
+        return self._products.netcdf
 
     @property
     def _volumes_path(self) -> Path:
@@ -269,10 +295,10 @@ class Run:
         """The finished run that the first phase starts from."""
         return Base.of(self.study)
 
-    @property
-    def _phases(self) -> list[Phase]:
-        """Phases that are predicted and scored: that which the study starts from, and its own."""
-        return [*([self._base.phase] if self._base else []), *self.study.phases]
+    @cached_property
+    def _products(self) -> Products:
+        """The fields of that phase which the study starts from, and of its own."""
+        return Products(self.study, self.folder, [*([self._base.phase] if self._base else []), *self.study.phases])
 
     @cached_property
     def _withheld(self) -> np.ndarray:
@@ -358,30 +384,9 @@ class Run:
         """Days that are predicted and scored, bool on (time,)."""
         return self._days(self.study.verification.years, "verification")
 
-    def _field_path(self, phase: Phase) -> Path:
-        return self.folder / "fields" / f"phase-{phase.number}.zarr"
-
-    def _field(self, phase: Phase) -> xr.Dataset:
-        """A phase's field, whole.
-
-        Raises:
-            StudyError: days are still to be predicted.
-        """
-        path, days = self._field_path(phase), int(self._test_days().sum())
-        field = read(path) if path.exists() else None
-        there = field.sizes["time"] if field is not None else 0
-        if field is None or there < days:
-            raise StudyError(f"{path}: {there} of {days} days are predicted. Run `airloom predict` first.")
-        return field
-
-    def _field_attributes(self, phase: Phase) -> dict[str, str]:
-        return {
-            "title": f"{self.study.title}, phase {phase.number}",
-            "source": f"airloom {airloom.__version__}, {method(self.study.method.name).title}",
-            "references": "DACNO2: Sun et al., a multi-constraint deep learning framework for 3D NO2 fields",
-            "institution": "not stated",
-            "weights": self._networks.digest(phase),
-        }
+    def _field(self, model: Model) -> xr.Dataset:
+        """A field, whole."""
+        return self._products.read(model, int(self._test_days().sum()))
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:

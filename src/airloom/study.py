@@ -17,6 +17,7 @@ from airloom.errors import StudyError, nearest
 from airloom.grid import Grid
 from airloom.hours import WHOLE_DAY, Hours
 from airloom.parts import (
+    Assimilation,
     ChemistryPart,
     DailyPart,
     GridPart,
@@ -68,6 +69,7 @@ class Study(Part):
         "whose normalisation is kept: so a new year is adapted to without training anew.",
     )
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    assimilation: Assimilation | None = None
     verification: Verification
     members: int = Field(1, ge=1, description="Networks trained from different seeds; the field is their mean.")
     seed: int = Field(0, description="Seed of weights, order and dropout.")
@@ -207,7 +209,18 @@ class Study(Part):
         """What the cube depends on; two studies that agree here share a cube, whatever their split, network or phases."""
         content = self.model_dump(
             mode="json",
-            exclude={"name", "title", "tiles", "method", "base", "phases", "verification", "members", "seed"},
+            exclude={
+                "name",
+                "title",
+                "tiles",
+                "method",
+                "base",
+                "phases",
+                "assimilation",
+                "verification",
+                "members",
+                "seed",
+            },
         )
         split = content["stations"].pop("split")
         if split["assimilated"]:  # what this file says is kept in the cube

@@ -185,6 +185,15 @@ def read(path: Path) -> xr.Dataset:
     return field
 
 
+def at_cells(field: xr.Dataset, rows: np.ndarray, columns: np.ndarray, days: np.ndarray, pollutant: str) -> np.ndarray:
+    """The lowest level of a field [µg m⁻³] in some cells, on (time, station); NaN on days (datetime64[D]) that it lacks."""
+    surface = field[pollutant].isel(level=0) if "level" in field[pollutant].dims else field[pollutant]
+    y, x = (xr.DataArray(at, dims="station") for at in (rows, columns))
+    values = surface.isel(y=y, x=x).assign_coords(time=surface["time"].dt.floor("D"))
+    values = values.reindex(time=days.astype("datetime64[ns]")).transpose("time", "station")
+    return values.to_numpy().astype(float)
+
+
 def _open(path: Path) -> xr.Dataset:
     """What stands at `path`, as it is."""
     if not path.exists():

@@ -21,7 +21,7 @@ from airloom.verify.volumes import Day, Model
 
 
 def pairs_of(
-    study: Study, cube: Cube, fields: Mapping[int, xr.Dataset], test: np.ndarray, *, withheld: np.ndarray
+    study: Study, cube: Cube, fields: Mapping[Model, xr.Dataset], test: np.ndarray, *, withheld: np.ndarray
 ) -> pl.DataFrame:
     """Predicted and observed values at all stations: the method's phases, the baselines, and the chemistry model where the study
     has one.
@@ -29,7 +29,7 @@ def pairs_of(
     Arguments:
         study: what was asked.
         cube: its inputs and stations.
-        fields: each phase's, by its number.
+        fields: by their names and phases.
         test: days that are scored, bool on (time,).
         withheld: bool on (station,).
     """
@@ -43,7 +43,7 @@ def pairs_of(
         seed=study.seed,
     )
     table, baselines = cube.stations.table, study.verification.baselines
-    pairs = all_pairs(fields, network, table, model=study.method.name, baselines=baselines, pollutant=study.pollutant)
+    pairs = all_pairs(fields, network, table, baselines=baselines, pollutant=study.pollutant)
     if not cube.chemistry_days[test].any():
         return pairs
     cams = series_of(chemistry_at_ground(cube, np.flatnonzero(test)), table, int(test.sum()))
@@ -53,7 +53,7 @@ def pairs_of(
 def volumes_of(
     study: Study,
     cube: Cube,
-    fields: Mapping[int, xr.Dataset],
+    fields: Mapping[Model, xr.Dataset],
     test: np.ndarray,
     *,
     tiles: Sequence[Tile],
@@ -71,7 +71,7 @@ def volumes_of(
     if not cube.chemistry_days[at].any() and not patterns:
         return None
     days = cube.days[at]
-    models: dict[Model, Day] = {(study.method.name, n): predicted(f, days, study.pollutant) for n, f in fields.items()}
+    models: dict[Model, Day] = {m: predicted(f, days, study.pollutant) for m, f in fields.items()}
     known, cams = None, None
     if patterns:
         paths = matching(data, patterns, "verification.truth")
@@ -88,7 +88,7 @@ def volumes_of(
         cams=cams,
         truth=known,
         factor=study.chemistry_factor,
-        against=(study.method.name, study.phases[-1].number),
+        against=list(fields)[-1],
         population=cube.map(people) if people else None,
         elevation=cube.map("elevation"),
         places=pl.DataFrame({"station": table["station"], "place": place(edge, study.tiles.size)}),

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from airloom.errors import DataError
+from airloom.kriging import NEAREST, at_stations, distances, fit
 
 FOLDS = 5  # gradient boosting leaves out a fifth of the training stations at a time, not one
-NEAREST = 1.0  # two places closer than this count as so far apart [m]
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def network_mean(network: Network) -> np.ndarray:
 
 def inverse_distance(network: Network) -> np.ndarray:
     """Same-day mean of the (other) training stations, weighted by distance⁻²."""
-    distance = np.maximum(_distances(network)[:, network.training], NEAREST)
+    distance = np.maximum(distances(network.x, network.y)[:, network.training], NEAREST)
     return _weighted(network, distance**-2)
 
 
@@ -109,51 +108,11 @@ def _weighted(network: Network, weights: np.ndarray) -> np.ndarray:
     return network.on_test_days(np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0))
 
 
-@dataclass(frozen=True)
-class Variogram:
-    """Exponential variogram γ(h) = nugget + sill·(1 − exp(−h/reach)), 0 for a station with itself [µg² m⁻⁶]."""
-
-    nugget: float
-    sill: float
-    reach: float  # [m]; the practical range, where 95 % of the sill is met, is three times this
-
-    def __call__(self, distance: np.ndarray) -> np.ndarray:
-        """γ between different places."""
-        return self.nugget + self.sill * (1 - np.exp(-distance / self.reach))
-
-
-def fit_variogram(network: Network) -> Variogram:
-    """One variogram for the network, out of the training stations in the training years.
-
-    A day's few stations cannot carry one, so the semivariance of each pair of stations is averaged over all its days, and
-    the pairs are fitted by least squares weighted by their days. Only the ratios of its numbers matter to the weights.
-    The nugget is at least a hundredth of the sill, since no two stations of one cell agree exactly. With no pair to fit (one
-    station, or no common day) it is a pure nugget: kriging is then the network mean.
-    """
-    values = network.observed[np.isin(network.year, network.train_years)][:, network.training]
-    there = np.isfinite(values).astype(float)
-    z = np.where(there > 0, values, 0)
-    days = there.T @ there
-    squares = (z * z).T @ there + there.T @ (z * z) - 2 * z.T @ z  # Σ over common days of (a − b)²
-    i, j = np.triu_indices(len(days), k=1)
-    i, j = i[days[i, j] > 0], j[days[i, j] > 0]
-    if not len(i):
-        return Variogram(1.0, 0.0, 1.0)
-    semivariance, weight = squares[i, j] / days[i, j] / 2, np.sqrt(days[i, j])
-    distance = np.maximum(_distances(network)[np.ix_(network.training, network.training)][i, j], NEAREST)
-    fits = []
-    for reach in np.geomspace(distance.min() / 3, distance.max(), 40):
-        shape = np.stack([np.ones_like(distance), 1 - np.exp(-distance / reach)], axis=1)
-        (nugget, sill), misfit = nnls(shape * weight[:, None], semivariance * weight)
-        fits.append((misfit, nugget, sill, reach))
-    _, nugget, sill, reach = min(fits)
-    return Variogram(max(nugget, sill / 100, np.finfo(float).tiny), sill, reach)
-
-
 def kriging(network: Network) -> np.ndarray:
-    """Ordinary kriging of the same-day training stations with one variogram for the study."""
-    gamma = fit_variogram(network)(_distances(network))
-    np.fill_diagonal(gamma, 0)
+    """Ordinary kriging of the same-day training stations; one variogram, out of the training years' pairs of them."""
+    apart, training = distances(network.x, network.y), network.training
+    learnt = network.observed[np.isin(network.year, network.train_years)][:, training]
+    gamma = fit(learnt, apart[np.ix_(training, training)]).among(apart)
     values = network.observed[network.test_days]
     available = np.isfinite(values) & ~network.withheld
     predicted = np.full(values.shape, np.nan)
@@ -161,26 +120,8 @@ def kriging(network: Network) -> np.ndarray:
     for index, pattern in enumerate(patterns):  # days with the same stations share one inverse
         same = which == index
         if pattern.any():
-            predicted[same] = _kriged(gamma, pattern, values[same][:, pattern])
+            predicted[same] = at_stations(gamma, pattern, values[same][:, pattern])
     return network.on_test_days(predicted)
-
-
-def _kriged(gamma: np.ndarray, there: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Kriged values on (day, station) out of values on (day, station there) and γ on (station, station).
-
-    A station that is there is predicted from the others: its leave-one-out error is (B z)ᵢ / Bᵢᵢ, with B the inverse of
-    the kriging matrix bordered by ones (Dubrule, 1983), exactly what solving without it gives.
-    """
-    n = int(there.sum())
-    matrix = np.ones((n + 1, n + 1))
-    matrix[:n, :n], matrix[n, n] = gamma[np.ix_(there, there)], 0
-    inverse = np.linalg.inv(matrix)[:n]
-    predicted = np.full((len(values), len(there)), np.nan)
-    border = np.concatenate([gamma[np.ix_(there, ~there)], np.ones((1, int((~there).sum())))])
-    predicted[:, ~there] = values @ inverse @ border
-    if n > 1:
-        predicted[:, there] = values - values @ inverse[:, :n] / np.diag(inverse)
-    return predicted
 
 
 def gradient_boosting(network: Network) -> np.ndarray:
@@ -257,11 +198,6 @@ def climatology(network: Network, window: int = 7) -> np.ndarray:
     total, count = alike @ np.where(there, values, 0), alike.astype(float) @ there  # (test day, station)
     total, count = (s.sum(axis=1, keepdims=True) - s for s in (total, count))  # a training station without itself
     return network.on_test_days(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
-
-
-def _distances(network: Network) -> np.ndarray:
-    """On (station, station) [m]."""
-    return np.hypot(network.x[:, None] - network.x, network.y[:, None] - network.y)
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,12 @@ import polars as pl
 import xarray as xr
 
 from airloom.cube.store import CALENDAR, MAPS, Cube
+from airloom.infer.fields import at_cells
 from airloom.verify.baselines import BASELINES, Network
 from airloom.verify.scores import SEASONS, pair
-from airloom.verify.volumes import Day
+from airloom.verify.volumes import Day, Model
 
 BLOCK = 32  # days of weather that are read at once
-
-
-def at_stations(field: xr.Dataset, table: pl.DataFrame, days: np.ndarray, pollutant: str) -> np.ndarray:
-    """The lowest level of a field [µg m⁻³] at the stations' cells, on (time, station); NaN on days that it lacks."""
-    surface = field[pollutant].isel(level=0) if "level" in field[pollutant].dims else field[pollutant]
-    rows, columns = (xr.DataArray(table[n].to_numpy(), dims="station") for n in ("row", "column"))
-    values = surface.isel(y=rows, x=columns).assign_coords(time=surface["time"].dt.floor("D"))
-    values = values.reindex(time=days.astype("datetime64[ns]")).transpose("time", "station")
-    return values.to_numpy().astype(float)
 
 
 def series_of(read: Day, table: pl.DataFrame, days: int) -> np.ndarray:
@@ -93,21 +85,21 @@ def _day_by_day(cube: Cube, group: str, rows: np.ndarray, columns: np.ndarray) -
 
 
 def all_pairs(
-    fields: Mapping[int, xr.Dataset],
+    fields: Mapping[Model, xr.Dataset],
     network: Network,
     table: pl.DataFrame,
     *,
-    model: str,
     baselines: Sequence[str],
     pollutant: str,
 ) -> pl.DataFrame:
     """Pairs of the method's phases and of every baseline, at all stations, on the test days."""
     test, days = network.test_days, network.days[network.test_days]
     observed = network.observed[test]
-    tables = [
-        pair(at_stations(f, table, days, pollutant), observed, days, table, network.withheld, model=model, phase=phase)
-        for phase, f in fields.items()
-    ]
+    rows, columns = table["row"].to_numpy(), table["column"].to_numpy()
+    tables = []
+    for (model, phase), field in fields.items():
+        predicted = at_cells(field, rows, columns, days, pollutant)
+        tables.append(pair(predicted, observed, days, table, network.withheld, model=model, phase=phase))
     for name in baselines:
         predicted = BASELINES[name].predict(network)[test]
         tables.append(pair(predicted, observed, days, table, network.withheld, model=name))

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from airloom.grid import Grid
 from airloom.verify.field_maps import common_colours
-from airloom.verify.figures import BASELINE, GREY, INK, MAP_COLOURS, PHASES, STYLE, UNITS
+from airloom.verify.figures import BASELINE, GREY, INK, MAP_COLOURS, STYLE, UNITS, colour_of
 from airloom.verify.scores import AREAS
 from airloom.verify.tables import model_title
 from airloom.verify.volumes import Model
@@ -27,7 +27,7 @@ def line_style(model: Model) -> dict[str, Any]:
     """How a model's line is drawn: phases blue, the truth black, others orange and dashed."""
     name, phase = model
     if phase is not None:
-        return {"color": PHASES[phase], "marker": "o", "label": model_title(name, phase)}
+        return {"color": colour_of(model), "marker": "o", "label": model_title(name, phase)}
     colour, dashes = (INK, "-") if name == "truth" else (BASELINE, "--")
     return {"color": colour, "linestyle": dashes, "marker": "s", "label": model_title(name, None)}
 

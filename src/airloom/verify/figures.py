@@ -16,11 +16,13 @@ from matplotlib.lines import Line2D
 from airloom.grid import Grid
 from airloom.verify.scores import Moments
 from airloom.verify.tables import model_title, number, overall
+from airloom.verify.volumes import ASSIMILATED, Model
 
 UNITS = "NO₂ [µg m⁻³]"
 MAP_COLOURS = "magma_r"  # perceptually uniform, light is little
 INK, GREY, WITHHELD = "#222222", "#8a8f98", "#00b3c8"
 PHASES = {1: "#9ecae1", 2: "#4292c6", 3: "#084594"}
+DRAWN = "#6a51a3"  # assimilated
 BASELINE = "#d95f02"
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -40,7 +42,12 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
     "savefig.dpi": 160,
 }
-Model = tuple[str, int | None]
+
+
+def colour_of(model: Model) -> str:
+    """The colour of a phase: blue, darker from phase to phase, and violet where it is assimilated."""
+    name, phase = model
+    return BASELINE if phase is None else DRAWN if name.endswith(ASSIMILATED) else PHASES[phase]
 
 
 @rc_context(STYLE)
@@ -182,9 +189,9 @@ def series_at_stations(pairs: pl.DataFrame, models: Sequence[Model], names: Mapp
     for axes, station in zip(panels, shown, strict=True):
         seen = _weekly(first.filter(pl.col("station") == station), "observed")
         axes.plot(*seen, color=INK, linewidth=1.3, label="Observed", **dot)
-        for model, colour in zip(models, (PHASES[3], BASELINE), strict=False):
+        for model in models:
             part = _of(pairs, model, "withheld").filter(pl.col("station") == station)
-            axes.plot(*_weekly(part, "predicted"), color=colour, linewidth=1.1, label=model_title(*model), **dot)
+            axes.plot(*_weekly(part, "predicted"), color=colour_of(model), linewidth=1.1, label=model_title(*model), **dot)
         axes.set_ylim(min(0.0, axes.get_ylim()[0]))
         axes.set_title(f"{names.get(station, station)} ({station})", fontsize=8.5)
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
@@ -229,7 +236,7 @@ def score_bars(scores: Mapping[str, Any], target: str = "withheld") -> Figure:
 
 def _bar(axes: Axes, place: int, row: Mapping[str, Any]) -> None:
     low, high = row["rmse_ci"] or (row["rmse"], row["rmse"])
-    colour = "#c9cdd3" if row["phase"] is None else PHASES[row["phase"]]
+    colour = "#c9cdd3" if row["phase"] is None else colour_of((row["model"], row["phase"]))
     axes.barh(place, row["rmse"], height=0.62, color=colour)
     axes.plot([low, high], [place, place], color=INK, linewidth=1.2, solid_capstyle="butt")
     axes.annotate(number(row["rmse"]), (high, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
@@ -245,12 +252,11 @@ def monthly_bias(pairs: pl.DataFrame, models: Sequence[Model], target: str = "wi
     bias = (pl.col("predicted") - pl.col("observed")).mean().alias("bias")
     for model in models:
         by_month = _of(pairs, model, target).group_by(month).agg(bias).sort("month")
-        colour, dashes = (BASELINE, "--") if model[1] is None else (PHASES[model[1]], "-")
         axes.plot(
             by_month["month"],
             by_month["bias"],
-            color=colour,
-            linestyle=dashes,
+            color=colour_of(model),
+            linestyle="--" if model[1] is None else "-",
             marker="o",
             markersize=3.5,
             label=model_title(*model),

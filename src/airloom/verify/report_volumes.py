@@ -26,7 +26,7 @@ def volume_sections(
     volumes: Volumes, pairs: pl.DataFrame, grid: Grid, stations: pl.DataFrame, *, draws: int, seed: int
 ) -> dict[str, str]:
     """Titles and HTML of the sections; `stations` with lon, lat, withheld and observed, their mean."""
-    phases = sorted({m for m in volumes.means if m[1] is not None}, key=lambda m: m[1] or 0)
+    phases = sorted({m for m in volumes.means if m[1] is not None}, key=lambda m: (m[1] or 0, m[0]))
     ordered = [m for m in (CAMS, *phases, TRUTH) if m in volumes.means]
     means = {m: volumes.means[m] for m in ordered}
     scored = pairs.select("model", "phase").unique().rows()

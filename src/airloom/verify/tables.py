@@ -8,6 +8,7 @@ from rich.table import Table
 
 from airloom.verify.baselines import BASELINES
 from airloom.verify.scores import differences, score_rows
+from airloom.verify.volumes import ASSIMILATED
 
 TITLES = {"cams-2km": "CAMS, bilinear to 2 km", "truth": "Truth"}  # models that are neither a method nor a baseline
 
@@ -28,15 +29,18 @@ def evaluate(pairs: pl.DataFrame, *, draws: int, seed: int) -> dict[str, Any]:
 
 
 def last_phase(pairs: pl.DataFrame) -> tuple[str, int] | None:
-    """The method's model of the highest phase; none where only baselines are there."""
-    phases = pairs.filter(pl.col("phase").is_not_null()).sort("phase", descending=True)
+    """The method's model of the highest phase, assimilated if it is; none where only baselines are there."""
+    phases = pairs.filter(pl.col("phase").is_not_null()).sort("phase", "model", descending=True)
     return phases.select("model", "phase").row(0) if phases.height else None
 
 
 def overall(scores: Mapping[str, Any], target: str = "withheld", stratum: str = "all") -> list[dict[str, Any]]:
-    """One row a model: the method's phases in order, then the baselines from the best RMSE to the worst."""
+    """One row a model: the method's phases in order, an assimilated one after its own, then the baselines from the best RMSE
+    to the worst.
+    """
     rows = [r for r in scores["rows"] if r["target"] == target and r["stratum"] == stratum]
-    return sorted(rows, key=lambda r: (r["phase"] is None, r["phase"] or 0, _last(r["rmse"])))
+    ours = sorted((r for r in rows if r["phase"] is not None), key=lambda r: (r["phase"], r["model"]))
+    return ours + sorted((r for r in rows if r["phase"] is None), key=lambda r: _last(r["rmse"]))
 
 
 def method_row(scores: Mapping[str, Any], target: str = "withheld") -> dict[str, Any] | None:
@@ -64,9 +68,12 @@ def model_title(model: str, phase: int | None) -> str:
 
     >>> model_title("dacno2", 3), model_title("network-mean", None), model_title("cams-2km", None)
     ('dacno2, phase 3', 'Network mean', 'CAMS, bilinear to 2 km')
+    >>> model_title("dacno2-assimilated", 3)
+    'dacno2, phase 3, assimilated'
     """
     if phase is not None:
-        return f"{model}, phase {phase}"
+        name = model.removesuffix(ASSIMILATED)
+        return f"{name}, phase {phase}" + (", assimilated" if name != model else "")
     if model in TITLES:
         return TITLES[model]
     return BASELINES[model].title if model in BASELINES else model

@@ -11,6 +11,7 @@ from airloom.verify.scores import Moments, compared, plain, scored
 
 COLUMNS = ((0.0, 1000.0), (1000.0, 5000.0))  # bottom and top of the columns that are scored besides [m]
 Model = tuple[str, int | None]
+ASSIMILATED = "-assimilated"  # ends the name of a method whose field is drawn to the day's stations
 Day = Callable[[int], np.ndarray]  # a day's index to its field on (level, y, x) [µg m⁻³]
 
 

@@ -1,0 +1,81 @@
+"""The last step after the phases: each day's field is drawn to that day's training stations; not in paper 000.
+
+Where a network can only learn what inputs tell, the stations of the day also know what they do not. The log ratio of
+observed to predicted values is kriged over the grid (regression kriging; the network is the regression) and multiplies the
+field, most at the ground and less with height:
+
+    field′ = (field + c) exp(ratio · exp(−height / depth)) − c,   not below 0
+
+c = OFFSET keeps small denominators from deciding; aloft it shrinks as the concentrations do.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from airloom.cube.store import Cube
+from airloom.infer.fields import at_cells, create_zarr, write_day
+from airloom.kriging import coefficients, distances, fit, on_grid
+from airloom.progress import Progress
+
+OFFSET = 3.0  # [µg m⁻³]; about what a station's representativeness leaves open where the air is clean
+BLOCK = 16  # days whose maps are kriged at once
+
+
+def assimilate_field(
+    field: xr.Dataset,
+    cube: Cube,
+    days: np.ndarray,
+    seen: np.ndarray,
+    path: Path,
+    *,
+    depth: float,
+    scales: np.ndarray,
+    levels: Sequence[float] | None,
+    attrs: dict[str, str],
+    progress: Progress,
+    pollutant: str = "no2",
+) -> None:
+    """Write the field drawn to the stations; days that the store holds already are not made again.
+
+    Arguments:
+        field: the last phase's, all of `days` [µg m⁻³].
+        cube: whose stations are used.
+        days: indices into the cube.
+        seen: bool on (station,): the training stations; others are not read.
+        path: of the Zarr store.
+        depth: height over which the correction fades by e [m].
+        scales: on (level,), how much smaller concentrations are than at the ground; `Normaliser.levels`.
+        levels: heights above ground [m]; None for a field of the ground alone.
+        attrs: global attributes of the field.
+        progress: told of days done.
+        pollutant: a name of `airloom.infer.fields.POLLUTANTS`.
+
+    A day without any training station's value stays as it was.
+
+    Raises:
+        DataError: another field stands at `path`, or the disk is full.
+    """
+    done = create_zarr(path, cube.grid, cube.days[days], levels=levels, hours=cube.hours, pollutant=pollutant, attrs=attrs)
+    table = cube.stations.table.filter(seen)
+    x, y = cube.grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
+    observed = cube.stations.daily.to_numpy()[days][:, seen]
+    predicted = at_cells(field, table["row"].to_numpy(), table["column"].to_numpy(), cube.days[days], pollutant)
+    ratio = np.log((np.maximum(observed, 0) + OFFSET) / (predicted + OFFSET))
+    apart = distances(x, y)
+    variogram = fit(ratio, apart)
+    weights, base = coefficients(variogram.among(apart), ratio)
+    heights = np.asarray(levels or [0.0])[:, None, None]
+    fade, offset = np.exp(-heights / depth), OFFSET / scales[:, None, None]
+    for first in range(0, len(days), BLOCK):
+        block = slice(first, first + BLOCK)
+        if not done[block].all():
+            maps = on_grid(variogram, x, y, (weights[block], base[block]), cube.grid.x, cube.grid.y)
+            for index, correction in enumerate(np.nan_to_num(maps, nan=0.0), start=first):
+                values = field[pollutant].isel(time=index).to_numpy().reshape(len(heights), *cube.grid.shape)
+                drawn = np.maximum((values + offset) * np.exp(correction * fade) - offset, 0)
+                if not done[index]:
+                    write_day(path, index, drawn if levels is not None else drawn[0], pollutant=pollutant)
+        progress("assimilate stations", min(first + BLOCK, len(days)), len(days))

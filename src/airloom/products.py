@@ -1,0 +1,71 @@
+"""The fields of a run: one a phase, and that which is drawn to the stations besides, where the study asks for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import xarray as xr
+
+import airloom
+from airloom.errors import StudyError
+from airloom.infer.fields import read
+from airloom.methods.registry import method
+from airloom.parts import Phase
+from airloom.study import Study
+from airloom.verify.tables import model_title
+from airloom.verify.volumes import ASSIMILATED, Model
+
+
+@dataclass(frozen=True)
+class Products:
+    """Where a run's fields lie, and what they are called.
+
+    `study`: what is asked; `folder`: the run's; `phases`: those that are predicted.
+    """
+
+    study: Study
+    folder: Path
+    phases: Sequence[Phase]
+
+    @property
+    def models(self) -> list[Model]:
+        """Names and phases of all fields, the final one last."""
+        name, last = self.study.method.name, self.phases[-1].number
+        return [self.of(p) for p in self.phases] + ([(name + ASSIMILATED, last)] if self.study.assimilation else [])
+
+    def of(self, phase: Phase) -> Model:
+        """What the field of a phase is called in scores."""
+        return self.study.method.name, phase.number
+
+    def path(self, model: Model) -> Path:
+        """A field's store."""
+        name, phase = model
+        return self.folder / "fields" / f"phase-{phase}{ASSIMILATED if name.endswith(ASSIMILATED) else ''}.zarr"
+
+    @property
+    def netcdf(self) -> Path:
+        """The final field in one file."""
+        return self.folder / "fields" / f"{self.study.name}.nc"
+
+    def attributes(self, model: Model, weights: str) -> dict[str, str]:
+        """Global attributes of a field; `weights` is the digest of those that made it."""
+        return {
+            "title": f"{self.study.title}, {model_title(*model).split(', ', 1)[1]}",
+            "source": f"airloom {airloom.__version__}, {method(self.study.method.name).title}",
+            "references": "DACNO2: Sun et al., a multi-constraint deep learning framework for 3D NO2 fields",
+            "institution": "not stated",
+            "weights": weights,
+        }
+
+    def read(self, model: Model, days: int) -> xr.Dataset:
+        """A field, whole.
+
+        Raises:
+            StudyError: some of its `days` are still to be predicted.
+        """
+        path = self.path(model)
+        field = read(path) if path.exists() else None
+        there = field.sizes["time"] if field is not None else 0
+        if field is None or there < days:
+            raise StudyError(f"{path}: {there} of {days} days are predicted. Run `airloom predict` first.")
+        return field

@@ -1,0 +1,68 @@
+"""Kriging: PyKrige as an independent witness, and its dual form against its own."""
+
+import numpy as np
+import pytest
+
+from airloom.kriging import Variogram, at_stations, coefficients, distances, fit, on_grid
+
+
+def test_kriging_agrees_with_pykrige():
+    from pykrige.ok import OrdinaryKriging
+
+    rng = np.random.default_rng(3)
+    x, y, z = rng.uniform(0, 30, (3, 9))
+    gamma = Variogram(nugget=2.0, sill=9.0, reach=4.0).among(distances(x, y))
+    there = np.arange(9) < 7
+    out = at_stations(gamma, there, z[None, there])[0]
+
+    def witness(known, asked):
+        parameters = {"psill": 9.0, "range": 12.0, "nugget": 2.0}  # PyKrige's range is the practical one, 3 × reach
+        model = OrdinaryKriging(x[known], y[known], z[known], "exponential", parameters)
+        return model.execute("points", x[asked], y[asked])[0].data
+
+    assert out[~there] == pytest.approx(witness(there, ~there))
+    for i in range(7):  # each of the seven from the six others
+        others = there & (np.arange(9) != i)
+        assert out[i] == pytest.approx(witness(others, [i])[0])
+
+
+def test_variogram_finds_what_made_the_field():
+    # exponential covariance with nugget 2, sill 10, reach 5 km at 40 places, 3000 independent days
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(0, 40e3, (2, 40))
+    distance = distances(x, y)
+    covariance = 10 * np.exp(-distance / 5e3) + 2 * np.eye(40)
+    observed = 20 + rng.multivariate_normal(np.zeros(40), covariance, 3000)
+    found = fit(observed, distance)
+    assert found.nugget == pytest.approx(2, rel=0.25)
+    assert found.sill == pytest.approx(10, rel=0.1)
+    assert found.reach == pytest.approx(5e3, rel=0.2)
+
+
+def test_maps_say_at_stations_left_out_what_kriging_says():
+    rng = np.random.default_rng(1)
+    x, y = rng.uniform(0, 30e3, (2, 8))
+    variogram, values = Variogram(nugget=1.0, sill=5.0, reach=8e3), rng.normal(0, 2, (3, 8))
+    values[:, 6:] = np.nan
+    gamma, there = variogram.among(distances(x, y)), np.arange(8) < 6
+    expected = at_stations(gamma, there, values[:, there])[:, 6:]
+    maps = on_grid(variogram, x, y, coefficients(gamma, values), x[6:], y[6:])
+    assert maps[:, [0, 1], [0, 1]] == pytest.approx(expected)
+
+
+def test_a_lone_station_speaks_for_the_whole_map():
+    variogram = Variogram(nugget=1.0, sill=0.0, reach=1.0)
+    gamma = variogram.among(np.zeros((2, 2)))
+    found = coefficients(gamma, np.array([[3.0, np.nan], [np.nan, np.nan]]))
+    maps = on_grid(variogram, np.zeros(2), np.zeros(2), found, np.arange(3.0), np.arange(2.0))
+    assert maps[0] == pytest.approx(np.full((2, 3), 3.0))
+    assert np.isnan(maps[1]).all()  # a day without stations has no map
+
+
+def test_maps_have_no_spike_where_a_station_stands():
+    # two stations 10 km apart, mostly nugget: the first one's own cell says nearly what its neighbour 1 m away says
+    variogram, x, y = Variogram(nugget=4.0, sill=1.0, reach=20e3), np.array([0.0, 10e3]), np.zeros(2)
+    found = coefficients(variogram.among(distances(x, y)), np.array([[1.0, -1.0]]))
+    at, beside = on_grid(variogram, x, y, found, np.array([0.0, 1.0]), np.zeros(1))[0, 0]
+    assert at == pytest.approx(beside, abs=1e-3)
+    assert 0 < at < 0.5
