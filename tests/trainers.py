@@ -81,6 +81,6 @@ def same(a: dict, b: dict) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def split(by, fraction, *, days=IN_2020, number=2, seed=0, member=0) -> Sets:
+def split(by, fraction, *, days=IN_2020, number=2, seed=0) -> Sets:
     asked = phase(number=number, validation=Validation(by=by, fraction=fraction))
-    return Sets.of(asked, among(TIMES, days), among(STATIONS, TRAINING), seed, member)
+    return Sets.of(asked, among(TIMES, days), among(STATIONS, TRAINING), seed)

@@ -144,7 +144,7 @@ class Run:
                 former,
                 self._reader,
                 self._tiles,
-                self._sets(phase, member),
+                self._sets(phase),
                 study=self.fingerprint,
                 seed=self._networks.seed(member),
                 folder=self._networks.home(phase, member),
@@ -353,9 +353,9 @@ class Run:
         """Heights of a field that has more than the ground."""
         return self.study.levels if len(self.study.levels) > 1 else None
 
-    def _sets(self, phase: Phase, member: int) -> Sets:
-        """Values that a phase of a member sees; those of withheld stations are not among them."""
-        return Sets.of(phase, self._days(phase.years, f"phase {phase.number}"), ~self._withheld, self.study.seed, member)
+    def _sets(self, phase: Phase) -> Sets:
+        """Values that a phase sees; those of withheld stations are not among them."""
+        return Sets.of(phase, self._days(phase.years, f"phase {phase.number}"), ~self._withheld, self.study.seed)
 
     def _days(self, years: Sequence[int], what: str) -> np.ndarray:
         """Days of some years that have all inputs, bool on (time,)."""

@@ -39,25 +39,24 @@ class Sets:
     check_days: np.ndarray
 
     @classmethod
-    def of(cls, phase: Phase, days: np.ndarray, stations: np.ndarray, seed: int, member: int = 0) -> "Sets":
+    def of(cls, phase: Phase, days: np.ndarray, stations: np.ndarray, seed: int) -> "Sets":
         """Split the values of `days` and `stations`, each bool, as the phase's validation says, by `seed`.
 
-        Withheld stations must not be among `stations`. Members validate on one share after the other, so that what one does
-        not learn from the others do.
+        Withheld stations must not be among `stations`.
 
         Raises:
             StudyError: the split would leave nothing to train on or nothing to validate on.
         """
-        # the same share in every phase, or a later one would be judged by what an earlier one has learnt
-        draw = np.random.default_rng([seed, phase.number if phase.validation.by == "values" else 2])
+        # the same days in every phase, or a later one would be judged by what an earlier one has learnt
+        draw = np.random.default_rng([seed, 2 if phase.validation.by == "days" else phase.number])
         pool = np.outer(days, stations)
         fraction = phase.validation.fraction
         if phase.validation.by == "values":
             chosen = np.asarray(draw.random(pool.shape) < fraction)
         elif phase.validation.by == "days":
-            chosen = _share(days, fraction, draw, member)[:, None]
+            chosen = _share(days, fraction, draw)[:, None]
         else:
-            chosen = _share(stations, fraction, draw, member)[None, :]
+            chosen = _share(stations, fraction, draw)[None, :]
         train, check = pool & np.logical_not(chosen), pool & chosen
         by_days = phase.validation.by == "days"
         train_days = days & ~chosen[:, 0] if by_days else train.any(1)
@@ -71,11 +70,10 @@ class Sets:
         return cls(train, check, train_days, check_days)
 
 
-def _share(pool: np.ndarray, fraction: float, draw: np.random.Generator, turn: int) -> np.ndarray:
-    """At least one of `pool`, bool, in an order drawn at random; another `turn` takes those that come next, round and round."""
-    there = np.flatnonzero(pool)
-    count = max(1, round(fraction * len(there)))
-    taken = np.roll(draw.permutation(there), -turn * count)[:count]
+def _share(pool: np.ndarray, fraction: float, draw: np.random.Generator) -> np.ndarray:
+    """At least one member of `pool`, bool, drawn at random."""
+    members = np.flatnonzero(pool)
+    taken = draw.permutation(members)[: max(1, round(fraction * len(members)))]
     return np.isin(np.arange(len(pool)), taken)
 
 
