@@ -96,7 +96,8 @@ def began(stage: str, folder: Path, name: str) -> bool:
 def durations(folder: Path) -> dict[str, float]:
     """Seconds that each stage of the undisturbed run took."""
     timings = json.loads((folder / "timings.json").read_text())
-    return {stage: sum(v for k, v in timings.items() if k.startswith(stage)) for stage in STAGES}
+    parts = {stage: (stage,) for stage in STAGES} | {"predict": ("predict", "assimilate", "write NetCDF")}
+    return {stage: sum(v for k, v in timings.items() if k.startswith(parts[stage])) for stage in STAGES}
 
 
 def kill_once(stage: str, lengths: dict[str, float], draw: random.Random, attempt: Attempt, folder: Path, name: str) -> dict:

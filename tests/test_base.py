@@ -7,6 +7,7 @@ from airloom.base import Base
 from airloom.errors import StudyError
 from airloom.files import read_json
 from airloom.infer.fields import read
+from airloom.products import Products
 from airloom.run import Run
 from airloom.study import changed, parse
 
@@ -32,6 +33,21 @@ def test_a_new_year_is_adapted_to_from_a_finished_run(finished, small, tmp_path)
     assert ours == theirs
     assert {r["phase"] for r in run.evaluate()["rows"] if r["model"] == "dacno2"} == {2, 3}
     assert run.report().is_file()
+
+
+@pytest.mark.parametrize(("asked", "drawn"), [(2, 2), (None, 3)])
+def test_a_phase_of_the_base_may_be_drawn_to_the_stations(finished, tmp_path, asked, drawn):
+    study = adaptive(finished, assimilation={"phase": asked})
+    products = Products(study, tmp_path, [Base.of(study).phase, *study.phases])
+    assert products.drawn.number == drawn
+    assert products.models == [("dacno2", 2), ("dacno2", 3), ("dacno2-assimilated", drawn)]
+
+
+def test_a_phase_that_nobody_predicts_cannot_be_drawn(finished, tmp_path):
+    study = adaptive(finished, assimilation={"phase": 1})
+    products = Products(study, tmp_path, [Base.of(study).phase, *study.phases])
+    with pytest.raises(StudyError, match=r"assimilation.phase: 1 is not among the phases that are predicted \(2, 3\)"):
+        _ = products.models
 
 
 def test_a_base_of_other_inputs_is_named_with_both(finished):

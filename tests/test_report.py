@@ -18,7 +18,7 @@ from airloom.verify.figures import series_at_stations
 from airloom.verify.report import write_report
 from airloom.verify.report_ledger import ledger_section
 from airloom.verify.scores import SEASONS, pair
-from airloom.verify.tables import best_baseline, evaluate, last_phase, summary_table
+from airloom.verify.tables import best_baseline, evaluate, last_phase, overall, summary_table
 
 GRID = Grid.around(-3.7, 40.4, cell=2000, shape=(24, 32))
 
@@ -188,3 +188,16 @@ def test_the_last_phase_and_the_best_baseline(run):
     assert last_phase(run["pairs"]) == ("dacno2", 3)
     assert best_baseline(run["scores"])["model"] == "network-mean"
     assert {(d["model"], d["phase"]) for d in run["scores"]["differences"]} == {("dacno2", 1), ("network-mean", None)}
+
+
+def test_what_is_assimilated_comes_last_whatever_its_phase(run, tmp_path):
+    first = run["pairs"].filter(pl.col("phase") == 1).with_columns(model=pl.lit("dacno2-assimilated"))
+    pairs = pl.concat([run["pairs"], first])
+    assert last_phase(pairs) == ("dacno2-assimilated", 1)
+    scores = evaluate(pairs, draws=100, seed=0)
+    ours = [(r["model"], r["phase"]) for r in overall(scores) if r["phase"] is not None]
+    assert ours == [("dacno2", 1), ("dacno2", 3), ("dacno2-assimilated", 1)]
+    write_report(tmp_path / "r.html", **(run | {"pairs": pairs, "scores": scores}))
+    page = (tmp_path / "r.html").read_text()
+    assert "<b>dacno2, phase 1, assimilated</b> has an RMSE of" in page
+    assert "drawn to the same day" in page

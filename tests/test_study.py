@@ -70,6 +70,7 @@ BAD = {
     "nothing to stay near": ({"phases__0__loss": {"former_ssim": 1}}, "phases.0.loss.former_ssim: .* no former model"),
     "phase twice": ({"phases__1__number": 2}, r"their numbers are \[2, 2\]; they must ascend"),
     "phases backwards": ({"phases__0__number": 3, "phases__1__number": 2}, r"their numbers are \[3, 2\]"),
+    "no such phase to draw": ({"assimilation__phase": 1}, r"assimilation.phase: 1 is not among the phases \[2, 3\]"),
     "no years": ({"phases__0__years": []}, "phases.0.years: .*at least 1 item"),
     "nothing to score": ({"verification__years": []}, "verification.years: .*at least 1 item"),
     "no such baseline": ({"verification__baselines": ["krigin"]}, "'network-mean', .*'kriging'.*found 'krigin'"),

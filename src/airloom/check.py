@@ -154,7 +154,7 @@ def _training(study: Study, stations: Stations, found: Findings) -> None:
     tested = np.isin(years, study.verification.years).sum()
     found.seconds["predict"] = float(tested * windows * sample / 3 * len(study.phases) * study.members)
     rows, columns = study.target_grid.shape
-    found.disk += float(tested) * len(study.levels) * rows * columns * 4 * (len(study.phases) + 1)
+    found.disk += float(tested) * len(study.levels) * rows * columns * 4 * (len(study.phases) + bool(study.assimilation) + 1)
     step = kept * max(p.batch for p in study.phases)
     found.memory = 1e9 + max(found.memory, found.standing + step)  # libraries
 

@@ -304,6 +304,11 @@ class Phase(Part):
 class Assimilation(Part):
     """A last step after the phases, not in the paper: each day's field is drawn to that day's training stations."""
 
+    phase: Literal[1, 2, 3] | None = Field(
+        None,
+        description="Phase whose field is drawn, by default the last. One that was fitted to the same year's stations leaves "
+        "little in their residuals to carry; where they are few, the phase before may serve better.",
+    )
     depth: float = Field(
         1000, gt=0, description="Height over which the correction fades by e [m]; on a twin 1000 m served all levels best."
     )

@@ -30,8 +30,22 @@ class Products:
     @property
     def models(self) -> list[Model]:
         """Names and phases of all fields, the final one last."""
-        name, last = self.study.method.name, self.phases[-1].number
-        return [self.of(p) for p in self.phases] + ([(name + ASSIMILATED, last)] if self.study.assimilation else [])
+        drawn = [(self.study.method.name + ASSIMILATED, self.drawn.number)] if self.study.assimilation else []
+        return [self.of(p) for p in self.phases] + drawn
+
+    @property
+    def drawn(self) -> Phase:
+        """The phase whose field is drawn to the stations.
+
+        Raises:
+            StudyError: the study asks for one that is not predicted.
+        """
+        asked = self.study.assimilation and self.study.assimilation.phase
+        found = [p for p in self.phases if asked in (None, p.number)]
+        if not found:
+            there = ", ".join(str(p.number) for p in self.phases)
+            raise StudyError(f"assimilation.phase: {asked} is not among the phases that are predicted ({there}). Name one.")
+        return found[-1]
 
     def of(self, phase: Phase) -> Model:
         """What the field of a phase is called in scores."""

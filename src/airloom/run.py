@@ -158,9 +158,8 @@ class Run:
         whose path is returned. Fields of weights that training has changed since are made anew.
         """
         self._check_inputs()
-        products = self._products
-        for phase in products.phases:
-            path, attributes = self._fresh(products.of(phase), phase)
+        for phase in self._products.phases:
+            path, attributes = self._fresh(self._products.of(phase), phase)
             with self._timed(f"predict phase {phase.number}"):
                 predict_field(
                     self._networks.ensemble(phase),
@@ -175,8 +174,8 @@ class Run:
         if self.study.assimilation:
             with self._timed("assimilate"):
                 self._assimilate(self.study.assimilation.depth)
-        last, file = self._field(products.models[-1]), self.netcdf
-        if not file.is_file() or read(file).attrs.get("weights") != last.attrs["weights"]:
+        last, file = self._field(self._products.models[-1]), self.netcdf
+        if not file.is_file() or any(read(file).attrs.get(k) != last.attrs[k] for k in ("title", "weights")):
             with self._timed("write NetCDF"):
                 write_netcdf(last, file)
         return file
@@ -190,11 +189,11 @@ class Run:
         return path, attributes
 
     def _assimilate(self, depth: float) -> None:
-        """Draw the last phase's field to the training stations."""
-        last = self._products.phases[-1]
-        path, attributes = self._fresh(self._products.models[-1], last)
+        """Draw a phase's field to the training stations."""
+        phase = self._products.drawn
+        path, attributes = self._fresh(self._products.models[-1], phase)
         assimilate_field(
-            self._field(self._products.of(last)),
+            self._field(self._products.of(phase)),
             self.cube,
             np.flatnonzero(self._test_days()),
             ~self._withheld,

@@ -187,6 +187,9 @@ class Study(Part):
         numbers = [p.number for p in self.phases]
         if numbers != sorted(set(numbers)):
             raise ValueError(f"phases: their numbers are {numbers}; they must ascend, each once")
+        drawn = self.assimilation.phase if self.assimilation else None
+        if drawn and drawn not in numbers and self.base is None:
+            raise ValueError(f"assimilation.phase: {drawn} is not among the phases {numbers}; name one of them")
         for i, phase in enumerate(self.phases):
             where = f"phases.{i}.loss"
             if phase.loss.chemistry and not self.chemistry:

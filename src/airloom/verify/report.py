@@ -31,6 +31,7 @@ from airloom.verify.tables import (
     title_within,
     with_interval,
 )
+from airloom.verify.volumes import ASSIMILATED
 
 
 def write_report(
@@ -203,8 +204,13 @@ def _scores(scores: Mapping[str, Any]) -> str:
             "The chemistry model's mean of the same hours at the ground, bilinear between its cells' centres; not corrected."
         )
         described.append((model_title(*CAMS), what))
-    legend = table(("Baseline", "What it is"), described)
-    bars = embed(figures.score_bars(scores), "RMSE at withheld stations with 95 % intervals; blue the method's phases.")
+    drawn = sorted({(r["model"], r["phase"]) for r in scores["rows"] if r["model"].endswith(ASSIMILATED)})
+    described += [(model_title(*m), "That phase's field, drawn to the same day's training stations.") for m in drawn]
+    legend = table(("Model", "What it is"), described)
+    caption = (
+        "RMSE at withheld stations with 95 % intervals; blue the method's phases, violet one drawn to the day's stations."
+    )
+    bars = embed(figures.score_bars(scores), caption)
     return "".join(parts) + f'<p class="note">{note}</p>{bars}{legend}'
 
 

@@ -12,7 +12,7 @@ from airloom.verify.evaluation import CAMS, TRUTH, Volumes
 from airloom.verify.html import embed, table
 from airloom.verify.per_station import EDGE, network_mean, station_scores, station_summary, type_rows, yearly_levels
 from airloom.verify.profiles import DEGREES, PEOPLE, profile_rows
-from airloom.verify.tables import model_title, number, with_interval
+from airloom.verify.tables import model_title, number, turn, with_interval
 from airloom.verify.volumes import Model
 
 TARGETS = {
@@ -26,7 +26,7 @@ def volume_sections(
     volumes: Volumes, pairs: pl.DataFrame, grid: Grid, stations: pl.DataFrame, *, draws: int, seed: int
 ) -> dict[str, str]:
     """Titles and HTML of the sections; `stations` with lon, lat, withheld and observed, their mean."""
-    phases = sorted({m for m in volumes.means if m[1] is not None}, key=lambda m: (m[1] or 0, m[0]))
+    phases = sorted(((n, p) for n, p in volumes.means if p is not None), key=turn)
     ordered = [m for m in (CAMS, *phases, TRUTH) if m in volumes.means]
     means = {m: volumes.means[m] for m in ordered}
     scored = pairs.select("model", "phase").unique().rows()

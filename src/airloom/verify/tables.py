@@ -29,17 +29,21 @@ def evaluate(pairs: pl.DataFrame, *, draws: int, seed: int) -> dict[str, Any]:
 
 
 def last_phase(pairs: pl.DataFrame) -> tuple[str, int] | None:
-    """The method's model of the highest phase, assimilated if it is; none where only baselines are there."""
-    phases = pairs.filter(pl.col("phase").is_not_null()).sort("phase", "model", descending=True)
-    return phases.select("model", "phase").row(0) if phases.height else None
+    """The method's assimilated model, else that of the highest phase; none where only baselines are there."""
+    ours = pairs.filter(pl.col("phase").is_not_null()).select("model", "phase").unique().rows()
+    return max(ours, key=turn, default=None)
+
+
+def turn(model: tuple[str, int]) -> tuple[bool, int]:
+    """Where one of the method's models stands among them: by phase, and what is assimilated last."""
+    name, phase = model
+    return name.endswith(ASSIMILATED), phase
 
 
 def overall(scores: Mapping[str, Any], target: str = "withheld", stratum: str = "all") -> list[dict[str, Any]]:
-    """One row a model: the method's phases in order, an assimilated one after its own, then the baselines from the best RMSE
-    to the worst.
-    """
+    """One row a model: the method's phases in order, what is assimilated, then the baselines from the best RMSE to the worst."""
     rows = [r for r in scores["rows"] if r["target"] == target and r["stratum"] == stratum]
-    ours = sorted((r for r in rows if r["phase"] is not None), key=lambda r: (r["phase"], r["model"]))
+    ours = sorted((r for r in rows if r["phase"] is not None), key=lambda r: turn((r["model"], r["phase"])))
     return ours + sorted((r for r in rows if r["phase"] is None), key=lambda r: _last(r["rmse"]))
 
 
