@@ -66,3 +66,19 @@ def test_maps_have_no_spike_where_a_station_stands():
     at, beside = on_grid(variogram, x, y, found, np.array([0.0, 1.0]), np.zeros(1))[0, 0]
     assert at == pytest.approx(beside, abs=1e-3)
     assert 0 < at < 0.5
+
+
+@pytest.mark.parametrize("size", [np.finfo(float).tiny, 1e-12, 1e12])
+def test_how_large_a_variogram_is_plays_no_part(size):
+    rng = np.random.default_rng(2)
+    x, y = rng.uniform(0, 30e3, (2, 5))
+    values = rng.normal(0, 2, (2, 5))
+    both = []
+    for scale in (1.0, size):
+        variogram = Variogram(nugget=scale, sill=3 * scale, reach=8e3)
+        gamma = variogram.among(distances(x, y))
+        found = coefficients(gamma, values)
+        with np.errstate(over="ignore"):
+            both.append((on_grid(variogram, x, y, found, x, y), at_stations(gamma, np.arange(5) < 4, values[:, :4])))
+    for one, other in zip(*both, strict=True):
+        assert other == pytest.approx(one)

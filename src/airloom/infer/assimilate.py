@@ -41,7 +41,7 @@ def assimilate_field(
     """Write the field drawn to the stations; days that the store holds already are not made again.
 
     Arguments:
-        field: the last phase's, all of `days` [µg m⁻³].
+        field: a phase's, all of `days` [µg m⁻³].
         cube: whose stations are used.
         days: indices into the cube.
         seen: bool on (station,): the training stations; others are not read.
