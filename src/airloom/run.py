@@ -159,10 +159,11 @@ class Run:
         """
         self._check_inputs()
         for phase in self._products.phases:
+            network = self._networks.ensemble(phase)
             path, attributes = self._fresh(self._products.of(phase), phase)
             with self._timed(f"predict phase {phase.number}"):
                 predict_field(
-                    self._networks.ensemble(phase),
+                    network,
                     self._reader,
                     self._tiles,
                     np.flatnonzero(self._test_days()),
@@ -216,8 +217,7 @@ class Run:
             for name, content in (("pairs", pairs), ("stations", self._stations)):
                 with whole(self.folder / f"{name}.parquet") as aside:
                     content.write_parquet(aside)
-            draws = self.study.verification.draws
-            scores = {"study": self.study.name, **evaluate(pairs, draws=draws, seed=self.study.seed)}
+            scores = {"study": self.study.name, **evaluate(pairs, draws=self.study.verification.draws, seed=self.study.seed)}
             if volumes := volumes_of(*asked, tiles=self._tiles, data=self.data):
                 scores["rows"] += volumes.rows
                 scores["differences"] += volumes.differences
