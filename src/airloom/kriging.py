@@ -65,7 +65,7 @@ def at_stations(gamma: np.ndarray, there: np.ndarray, values: np.ndarray) -> np.
     A station that is there is predicted from the others: its leave-one-out error is (B z)ᵢ / Bᵢᵢ, with B the inverse of
     the kriging matrix bordered by ones (Dubrule, 1983), exactly what solving without it gives.
     """
-    n, gamma = int(there.sum()), gamma / _size(gamma)
+    n = int(there.sum())
     inverse = np.linalg.inv(_bordered(gamma[np.ix_(there, there)]))[:n]
     predicted = np.full((len(values), len(there)), np.nan)
     border = np.concatenate([gamma[np.ix_(there, ~there)], np.ones((1, int((~there).sum())))])
@@ -81,12 +81,12 @@ def coefficients(gamma: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.
     Takes γ on (station, station) and values on (time, station), NaN where there is none; gives coefficients on
     (time, station), 0 where there is no value, and the base on (time,), NaN on a day without any value.
     """
-    found, base, size = np.zeros(values.shape), np.full(len(values), np.nan), _size(gamma)
+    found, base = np.zeros(values.shape), np.full(len(values), np.nan)
     for day, of_day in enumerate(values):
         there = np.isfinite(of_day)
         if there.any():
-            solved = np.linalg.solve(_bordered(gamma[np.ix_(there, there)] / size), np.append(of_day[there], 0))
-            found[day, there], base[day] = solved[:-1] / size, solved[-1]
+            solved = np.linalg.solve(_bordered(gamma[np.ix_(there, there)]), np.append(of_day[there], 0))
+            found[day, there], base[day] = solved[:-1], solved[-1]
     return found, base
 
 
@@ -109,11 +109,6 @@ def on_grid(
         gamma = variogram(np.hypot(x[:, None] - grid_x, (y - centre)[:, None]))
         maps[:, row] = base[:, None] + weights @ gamma
     return maps
-
-
-def _size(gamma: np.ndarray) -> float:
-    """What γ is divided by, so that beside ones it is neither lost nor all that counts."""
-    return float(gamma.max()) or 1.0
 
 
 def _bordered(gamma: np.ndarray) -> np.ndarray:

@@ -310,7 +310,7 @@ class Assimilation(Part):
         "little in their residuals to carry; where they are few, the phase before may serve better.",
     )
     depth: float = Field(
-        1000, gt=0, description="Height over which the correction fades by e [m]; on a twin 1000 m served all levels best."
+        1000, gt=0, description="Height over which the correction fades by e [m]; on a twin 1000 m did well on all levels."
     )
 
 

@@ -20,7 +20,7 @@ from airloom.infer.fields import at_cells, create_zarr, write_day
 from airloom.kriging import coefficients, distances, fit, on_grid
 from airloom.progress import Progress
 
-OFFSET = 3.0  # [µg m⁻³]; about what a station's representativeness leaves open where the air is clean
+OFFSET = 3.0  # [µg m⁻³]; a choice, not fitted
 BLOCK = 16  # days whose maps are kriged at once
 
 
@@ -74,8 +74,9 @@ def assimilate_field(
         if not done[block].all():
             maps = on_grid(variogram, x, y, (weights[block], base[block]), cube.grid.x, cube.grid.y)
             for index, correction in enumerate(np.nan_to_num(maps, nan=0.0), start=first):
+                if done[index]:
+                    continue
                 values = field[pollutant].isel(time=index).to_numpy().reshape(len(heights), *cube.grid.shape)
                 drawn = np.maximum((values + offset) * np.exp(correction * fade) - offset, 0)
-                if not done[index]:
-                    write_day(path, index, drawn if levels is not None else drawn[0], pollutant=pollutant)
+                write_day(path, index, drawn if levels is not None else drawn[0], pollutant=pollutant)
         progress("assimilate stations", min(first + BLOCK, len(days)), len(days))

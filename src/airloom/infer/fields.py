@@ -185,11 +185,16 @@ def read(path: Path) -> xr.Dataset:
     return field
 
 
+def surface(field: xr.Dataset, pollutant: str) -> xr.DataArray:
+    """The lowest level of a field [µg m⁻³], on (time, y, x)."""
+    return field[pollutant].isel(level=0) if "level" in field[pollutant].dims else field[pollutant]
+
+
 def at_cells(field: xr.Dataset, rows: np.ndarray, columns: np.ndarray, days: np.ndarray, pollutant: str) -> np.ndarray:
     """The lowest level of a field [µg m⁻³] in some cells, on (time, station); NaN on days (datetime64[D]) that it lacks."""
-    surface = field[pollutant].isel(level=0) if "level" in field[pollutant].dims else field[pollutant]
+    ground = surface(field, pollutant)
     y, x = (xr.DataArray(at, dims="station") for at in (rows, columns))
-    values = surface.isel(y=y, x=x).assign_coords(time=surface["time"].dt.floor("D"))
+    values = ground.isel(y=y, x=x).assign_coords(time=ground["time"].dt.floor("D"))
     values = values.reindex(time=days.astype("datetime64[ns]")).transpose("time", "station")
     return values.to_numpy().astype(float)
 

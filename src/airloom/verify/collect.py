@@ -7,7 +7,7 @@ import polars as pl
 import xarray as xr
 
 from airloom.cube.store import CALENDAR, MAPS, Cube
-from airloom.infer.fields import at_cells
+from airloom.infer.fields import at_cells, surface
 from airloom.verify.baselines import BASELINES, Network
 from airloom.verify.scores import SEASONS, pair
 from airloom.verify.volumes import Day, Model
@@ -108,7 +108,7 @@ def all_pairs(
 
 def means(field: xr.Dataset, pollutant: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Mean of the lowest level over all days, and over each season that has days, on (y, x) [µg m⁻³]."""
-    surface = field[pollutant].isel(level=0) if "level" in field[pollutant].dims else field[pollutant]
-    month = surface.time.dt.month
-    seasons = {name: surface.isel(time=month.isin(months).to_numpy()) for name, months in SEASONS.items()}
-    return surface.mean("time").to_numpy(), {n: s.mean("time").to_numpy() for n, s in seasons.items() if s.sizes["time"]}
+    ground = surface(field, pollutant)
+    month = ground.time.dt.month
+    seasons = {name: ground.isel(time=month.isin(months).to_numpy()) for name, months in SEASONS.items()}
+    return ground.mean("time").to_numpy(), {n: s.mean("time").to_numpy() for n, s in seasons.items() if s.sizes["time"]}

@@ -45,7 +45,7 @@ STYLE: dict[Any, Any] = {
 
 
 def colour_of(model: Model) -> str:
-    """The colour of a phase: blue, darker from phase to phase, and violet where it is assimilated."""
+    """The colour of a phase: blue, darker from phase to phase, violet where it is assimilated; of what is no phase, orange."""
     name, phase = model
     return BASELINE if phase is None else DRAWN if name.endswith(ASSIMILATED) else PHASES[phase]
 

@@ -31,7 +31,7 @@ from airloom.verify.tables import (
     title_within,
     with_interval,
 )
-from airloom.verify.volumes import ASSIMILATED
+from airloom.verify.volumes import ASSIMILATED, Model
 
 
 def write_report(
@@ -304,21 +304,21 @@ def _beside(scores: Mapping[str, Any], row: Mapping[str, Any], rival: Mapping[st
     return *own, number(other["rmse"] if other else None), number(other["r2"] if other else None)
 
 
-def _scatter(pairs: pl.DataFrame, beside: Sequence[figures.Model]) -> str:
+def _scatter(pairs: pl.DataFrame, beside: Sequence[Model]) -> str:
     return embed(
         figures.scatter(pairs, beside),
         "Station-days at withheld stations; the line is 1:1. The scores count days beyond the axes too.",
     )
 
 
-def _series(pairs: pl.DataFrame, beside: Sequence[figures.Model], names: Mapping[str, str]) -> str:
+def _series(pairs: pl.DataFrame, beside: Sequence[Model], names: Mapping[str, str]) -> str:
     return embed(
         figures.series_at_stations(pairs, beside, names),
         "Withheld stations from the best predicted to the worst, weekly means; each panel has its own scale.",
     )
 
 
-def _bias(pairs: pl.DataFrame, models: Sequence[figures.Model]) -> str:
+def _bias(pairs: pl.DataFrame, models: Sequence[Model]) -> str:
     return embed(figures.monthly_bias(pairs, models), "Mean error by month at withheld stations.")
 
 
