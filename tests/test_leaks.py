@@ -9,7 +9,8 @@ from airloom.cube.layers import maps
 from airloom.errors import DataError
 from airloom.grid import Tile
 from airloom.learn.batches import Normaliser, Reader
-from airloom.learn.train import PhaseTrainer, Sets
+from airloom.learn.sets import Sets
+from airloom.learn.train import PhaseTrainer
 from airloom.methods.template import LinearField
 from airloom.parts import LayerPart, Phase
 from airloom.sources.places import Places

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 from airloom import cli
 from airloom.errors import CheckpointError, StudyError
+from airloom.facts import facts
 from airloom.infer.fields import read, written
 from airloom.run import Run
 from airloom.study import changed
@@ -200,13 +201,34 @@ def test_a_stopped_training_goes_on_to_the_same_scores_to_the_bit(finished, smal
     assert fields[0].drop_attrs().identical(fields[1].drop_attrs())
 
 
+@pytest.mark.slow
+def test_two_ranks_train_and_predict_and_one_predicts_the_same(copy, small):
+    folder = copy.folder.with_name("two")
+    words = ["--data", str(small.data), "--folder", str(folder)]
+    words += [w for phase in range(2) for w in ("--set", f"phases.{phase}.accumulate=2")]
+
+    def airloom(*launcher: str, verb: str) -> Path:
+        words_of = [sys.executable, "-m", *launcher, "airloom", verb, str(small.path), *words]
+        done = subprocess.run(words_of, stdout=subprocess.PIPE, text=True, check=True)
+        return Path(done.stdout.splitlines()[-1])
+
+    two = ("torch.distributed.run", "--nproc-per-node", "2", "-m")
+    assert airloom(*two, verb="train") == folder
+    fields = []
+    for launcher in (two, ()):
+        netcdf = airloom(*launcher, verb="predict")
+        fields.append([read(path).load().drop_attrs() for path in (netcdf, folder / "fields" / "phase-2.zarr")])
+        shutil.rmtree(folder / "fields")
+    assert all(one.identical(other) for one, other in zip(*fields, strict=True))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_cuda_device_is_used_and_gives_nearly_the_same(finished, small, tmp_path):
     run = Run(small.study, small.data, tmp_path / "small", workers=1)
     run.prepare()
     run.train()
     run.predict()
-    assert "device" in run.facts()
+    assert "device" in facts(run.folder, run.cube, run._networks)
     fields = [read(r.folder / "fields" / "phase-2.zarr").no2.to_numpy() for r in (run, finished)]
     np.testing.assert_allclose(*fields, rtol=0.05, atol=0.5)
 

@@ -141,7 +141,7 @@ def test_training_lowers_the_loss(tmp_path, make):
     made = trainer(tmp_path, asked, make(), tiles=TILES[:1], sets=sets)
     untrained = made.validate()
     log = made.run(quiet)
-    assert log.epochs[-1]["train"] < 0.5 * log.epochs[0]["train"]
+    assert log.epochs[-1]["train"] < 0.6 * log.epochs[0]["train"]
     assert log.best < 0.8 * untrained
     assert made.validate() == pytest.approx(log.best)  # the network holds the best weights
 

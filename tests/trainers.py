@@ -6,7 +6,9 @@ import torch
 from airloom.grid import Tile
 from airloom.learn.batches import Normaliser, Reader
 from airloom.learn.mirror import AS_IT_IS
-from airloom.learn.train import PhaseTrainer, Sets
+from airloom.learn.ranks import ALONE
+from airloom.learn.sets import Sets
+from airloom.learn.train import PhaseTrainer
 from airloom.methods.dacno2.network import DACNO2, Widths
 from airloom.methods.template import LinearField
 from airloom.parts import Phase, Validation
@@ -62,7 +64,9 @@ def linear() -> LinearField:
     return LinearField(CHANNELS, factor=FACTOR, start=3.0)
 
 
-def trainer(folder, asked: Phase, network=None, *, former=None, reader=None, tiles=TILES, sets=FEW, study="abc"):
+def trainer(
+    folder, asked: Phase, network=None, *, former=None, reader=None, tiles=TILES, sets=FEW, study="abc", ranks=ALONE
+):
     return PhaseTrainer(
         asked,
         network or dacno2(),
@@ -74,6 +78,7 @@ def trainer(folder, asked: Phase, network=None, *, former=None, reader=None, til
         seed=0,
         folder=folder,
         name="phase 2",
+        ranks=ranks,
     )
 
 

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,9 +17,11 @@ from rich.table import Column, Table
 
 from airloom.errors import AirloomError, StudyError
 from airloom.progress import Progress as Reporter
+from airloom.progress import quiet
 from airloom.study import Study, changed, keys, load
 
 if TYPE_CHECKING:
+    from airloom.learn.ranks import Ranks
     from airloom.run import Run
 
 app = App(
@@ -77,17 +79,27 @@ def prepare(study: StudyFile, *, data: Data = None, folder: Folder = None, worke
 
 @app.command
 def train(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
-    """Train all phases; the best weights of each are kept. Ctrl-C saves, and the same command goes on."""
-    with _run(study, data, folder, workers, set_) as run:
+    """Train all phases; the best weights of each are kept. Ctrl-C saves, and the same command goes on.
+
+    Several GPUs or machines train together where torchrun starts them: docs/many-machines.md.
+    """
+    from airloom.learn.ranks import joined
+
+    with joined() as ranks, _run(study, data, folder, workers, set_, ranks) as run:
         run.train()
-        print(run.folder)
+        if ranks.lead:
+            print(run.folder)
 
 
 @app.command
 def predict(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
-    """Write the fields of the verification years as CF NetCDF and Zarr."""
-    with _run(study, data, folder, workers, set_) as run:
-        print(run.predict())
+    """Write the fields of the verification years as CF NetCDF and Zarr. torchrun shares the days among processes."""
+    from airloom.learn.ranks import joined
+
+    with joined() as ranks, _run(study, data, folder, workers, set_, ranks) as run:
+        path = run.predict()
+        if ranks.lead:
+            print(path)
 
 
 @app.command
@@ -238,13 +250,24 @@ def _tell(run: "Run", scores: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _run(study: Path, data: Path | None, folder: Path | None, workers: int, changes: list[str] | None) -> Iterator["Run"]:
-    """A run whose progress is shown on the terminal."""
+def _run(
+    study: Path,
+    data: Path | None,
+    folder: Path | None,
+    workers: int,
+    changes: list[str] | None,
+    ranks: "Ranks | None" = None,
+) -> Iterator["Run"]:
+    """A run whose progress is shown on the terminal, of `ranks` that of the leader; without them for one process alone."""
+    from airloom.learn.ranks import ALONE, require_alone
     from airloom.run import Run
 
+    if ranks is None:
+        require_alone()
+        ranks = ALONE
     asked = _study(study, changes)
-    with _shown() as show:
-        yield Run(asked, _data(asked, data), _folder(asked, folder), workers=workers, progress=show)
+    with _shown() if ranks.lead else nullcontext(quiet) as show:
+        yield Run(asked, _data(asked, data), _folder(asked, folder), workers=workers, progress=show, ranks=ranks)
 
 
 @contextmanager

@@ -10,13 +10,10 @@ run.report()
 """
 
 import copy
-import platform
 import shutil
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +23,11 @@ import torch
 import xarray as xr
 import yaml
 
-import airloom
 from airloom.base import Base
 from airloom.cube.build import build
 from airloom.cube.store import Cube
 from airloom.errors import StudyError
+from airloom.facts import facts, timed
 from airloom.files import fingerprint, full_disk_named, read_json, whole, write_json
 from airloom.grid import Tile, tiles
 from airloom.infer.assimilate import assimilate_field
@@ -38,7 +35,9 @@ from airloom.infer.fields import read, write_netcdf
 from airloom.infer.predict import predict_field
 from airloom.learn.batches import GROUPS, Normaliser, Reader
 from airloom.learn.familiar import check_familiar
-from airloom.learn.train import PhaseTrainer, Sets
+from airloom.learn.ranks import ALONE, Ranks
+from airloom.learn.sets import Sets
+from airloom.learn.train import PhaseTrainer
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
 from airloom.nets.memory import keep_freed_memory
@@ -66,16 +65,24 @@ class Run:
         workers: processes that decode files and train members; with more than one, a script must begin under
             `if __name__ == "__main__":`, as wherever Python starts processes.
         progress: called with what is done, how much of it, out of how much.
+        ranks: the processes that train and predict together; the other stages are for one alone.
 
     Raises:
         StudyError: the folder holds a run of another study.
     """
 
     def __init__(
-        self, study: Study, data: str | Path, folder: str | Path, *, workers: int = 1, progress: Progress = quiet
+        self,
+        study: Study,
+        data: str | Path,
+        folder: str | Path,
+        *,
+        workers: int = 1,
+        progress: Progress = quiet,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.study, self.data, self.folder = study, Path(data), Path(folder)
-        self.workers, self.progress = workers, progress
+        self.workers, self.progress, self.ranks = workers, progress, ranks
         resolved = self.folder / "study.yaml"
         if resolved.is_file():
             found = fingerprint(yaml.safe_load(resolved.read_text(encoding="utf-8")))
@@ -116,10 +123,12 @@ class Run:
         """Cube to weights, each member phase by phase; returns each phase's epochs, the mean of the members."""
         self._test_days()  # nothing to verify is told before days of training, not after
         members = range(self.study.members)
-        at_once = min(self.workers, len(members))
+        at_once = min(self.workers, len(members)) if self.ranks.size == 1 else 1
         with self._timed("train"):
-            self._write_study()
-            _ = self._normaliser  # written once, before members read it
+            if self.ranks.lead:
+                self._write_study()
+                _ = self._normaliser  # written once, before members and other ranks read it
+            self.ranks.wait()
             if at_once > 1:
                 side_by_side(self.study, self.data, self.folder, members, at_once=at_once, progress=self.progress)
             else:
@@ -149,6 +158,7 @@ class Run:
                 seed=self._networks.seed(member),
                 folder=self._networks.home(phase, member),
                 name=f"phase {phase.number}" + (f" of member {member + 1}" if self.study.members > 1 else ""),
+                ranks=self.ranks,
             )
             trainer.run(self.progress)
             former = copy.deepcopy(network).eval()
@@ -171,7 +181,14 @@ class Run:
                     levels=self._levels,
                     attrs=attributes,
                     progress=self.progress,
+                    ranks=self.ranks,
                 )
+        if self.ranks.lead:
+            self._finish()
+        return self.netcdf
+
+    def _finish(self) -> None:
+        """From the phases' fields to the final one in one file."""
         if self.study.assimilation:
             with self._timed("assimilate"):
                 self._assimilate(self.study.assimilation.depth)
@@ -179,13 +196,12 @@ class Run:
         if not file.is_file() or any(read(file).attrs.get(k) != last.attrs[k] for k in ("title", "weights")):
             with self._timed("write NetCDF"):
                 write_netcdf(last, file)
-        return file
 
     def _fresh(self, model: Model, phase: Phase) -> tuple[Path, dict[str, str]]:
         """Where a field of a phase's weights goes, and its attributes; one of other weights is removed."""
         path = self._products.path(model)
         attributes = self._products.attributes(model, self._networks.digest(phase))
-        if path.exists() and read(path).attrs.get("weights") != attributes["weights"]:
+        if self.ranks.lead and path.exists() and read(path).attrs.get("weights") != attributes["weights"]:
             shutil.rmtree(path)
         return path, attributes
 
@@ -242,7 +258,7 @@ class Run:
                 seasons=seasons,
                 stations=self._stations,
                 ledger=self.ledger,
-                facts=self.facts(),
+                facts=facts(self.folder, self.cube, self._networks),
                 training=[{"phase": p.number, **epoch} for p in self.study.phases for epoch in self._networks.epochs(p)],
                 volumes=Volumes.read(self._volumes_path) if self._volumes_path.is_file() else None,
             )
@@ -272,22 +288,6 @@ class Run:
             if out:
                 ledger.kept("station", name, "withheld: scored, never trained on")
         return ledger
-
-    def facts(self) -> dict[str, Any]:
-        """Timings, versions and sizes, for the report."""
-        timings = read_json(self.folder / "timings.json") if (self.folder / "timings.json").is_file() else {}
-        network = self._networks.random(0)
-        return {
-            "airloom": airloom.__version__,
-            "torch": torch.__version__,
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-            **({"device": torch.cuda.get_device_name(self._device)} if self._device.type == "cuda" else {}),
-            "python": platform.python_version(),
-            **{p: version(p) for p in ("numpy", "xarray", "zarr")},
-            "network": f"{sum(p.numel() for p in network.parameters()):,} weights, {self.study.members} members",
-            "cube": f"{len(self.cube.days)} days, {int(self.cube.usable.sum())} with all inputs",
-            **{f"time: {k}": f"{v:.0f} s" for k, v in timings.items()},
-        }
 
     @cached_property
     def _base(self) -> Base | None:
@@ -387,14 +387,6 @@ class Run:
         """A field, whole."""
         return self._products.read(model, int(self._test_days().sum()))
 
-    @contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
-        """Note how long a stage took, over all the times that it was taken up again."""
-        started = time.perf_counter()
-        with full_disk_named(self.folder):
-            try:
-                yield
-            finally:
-                path = self.folder / "timings.json"
-                timings = read_json(path) if path.is_file() else {}
-                write_json(path, {**timings, what: timings.get(what, 0.0) + time.perf_counter() - started})
+    def _timed(self, what: str) -> AbstractContextManager[None]:
+        """Note how long a stage took; of ranks, what it took the leader."""
+        return timed(self.folder, what) if self.ranks.lead else nullcontext()

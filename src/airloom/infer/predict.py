@@ -1,6 +1,7 @@
 """A network and a cube to a field on disk: tiles blended into mosaics, block by block of days."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from airloom.errors import DataError
 from airloom.grid import Mosaic, Tile
 from airloom.infer.fields import create_zarr, write_day
 from airloom.learn.batches import Reader
+from airloom.learn.ranks import ALONE, Ranks
 from airloom.methods.base import predict
 from airloom.nets.memory import samples_at_once
 from airloom.progress import Progress
@@ -26,18 +28,24 @@ def predict_field(
     levels: Sequence[float] | None,
     attrs: dict[str, str],
     progress: Progress,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Write the field [µg m⁻³] of `days` (indices into the cube, all usable) to a Zarr store at `path`.
 
-    Days that the store holds already are not predicted again; memory does not grow with the number of days.
+    Days that the store holds already are not predicted again; memory does not grow with the number of days. Ranks share the
+    blocks of days; when one goes on, all of them are written.
 
     Raises:
         DataError: a value is not finite; the message names the day. Or another field stands at `path`, or the disk is full.
     """
     cube = reader.cube
-    done = create_zarr(path, cube.grid, cube.days[days], levels=levels, hours=cube.hours, attrs=attrs)
+    lay_out = partial(create_zarr, path, cube.grid, cube.days[days], levels=levels, hours=cube.hours, attrs=attrs)
+    if ranks.lead:
+        lay_out()
+    ranks.wait()
+    done = lay_out()
     at_once = samples_at_once(tiles[0].size, reader.levels)
-    for start in range(0, len(days), at_once):
+    for start in ranks.share(range(0, len(days), at_once)):
         block = np.arange(start, min(start + at_once, len(days)))
         if done[block].all():
             continue
@@ -50,6 +58,7 @@ def predict_field(
             if not done[index]:
                 write_day(path, int(index), values if levels is not None else values[0])
         progress(f"predict {path.stem}", int(block[-1]) + 1, len(days))
+    ranks.wait()
 
 
 def mosaics(network: nn.Module, reader: Reader, tiles: Sequence[Tile], days: np.ndarray) -> np.ndarray:

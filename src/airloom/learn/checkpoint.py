@@ -34,19 +34,16 @@ def load_weights(path: Path, network: nn.Module, *, belongs_to: str) -> dict[str
 
 
 def save_state(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, facts: Mapping[str, Any]) -> None:
-    """Write weights, optimiser and random state with `facts` (epoch, step, best …)."""
+    """Write weights and optimiser with `facts` (epoch, micro-batches done, best …)."""
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     state = optimiser.state_dict()
     for number, slots in state["state"].items():
         tensors |= {f"optimiser.{number}.{name}": torch.as_tensor(value) for name, value in slots.items()}
-    tensors["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
     _write(path, tensors, {**facts, "groups": state["param_groups"]})
 
 
 def load_state(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, *, belongs_to: str) -> dict[str, Any]:
-    """Put network, optimiser and random state back as they were saved; returns the facts.
+    """Put network and optimiser back as they were saved; returns the facts.
 
     Raises:
         CheckpointError: as `load_weights`.
@@ -59,9 +56,6 @@ def load_state(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer,
             _, number, name = key.split(".", 2)
             state.setdefault(int(number), {})[name] = value
     optimiser.load_state_dict({"state": state, "param_groups": facts["groups"]})
-    torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random.cuda"])
     return facts
 
 

@@ -1,14 +1,13 @@
-"""The training loop: one phase at a time, resumable to the bit."""
+"""The training loop: one phase at a time, resumable to the bit, alone or shared by ranks."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from airloom.errors import DataError, StudyError
 from airloom.files import write_json
@@ -16,8 +15,10 @@ from airloom.grid import Tile
 from airloom.learn.batches import Batch, Reader, order
 from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
-from airloom.learn.losses import masked_mse, roughness, structural_dissimilarity
 from airloom.learn.mirror import AS_IT_IS, Mirror
+from airloom.learn.objective import Objective, remember
+from airloom.learn.ranks import ALONE, Ranks
+from airloom.learn.sets import Sets
 from airloom.learn.stop import Stopped, stop_asked
 from airloom.nets.memory import samples_at_once
 from airloom.parts import Phase
@@ -25,70 +26,30 @@ from airloom.progress import Progress
 
 WARM_UP = 0.1  # share of the steps over which the learning rate rises
 CLIP = 1.0  # largest norm of the gradient
-
-
-@dataclass(frozen=True)
-class Sets:
-    """What a phase sees, for training and for validation: values of stations, bool on (time, station), none in both; and days,
-    bool on (time,), on which the chemistry model, too, teaches or validates.
-    """
-
-    train: np.ndarray
-    check: np.ndarray
-    train_days: np.ndarray
-    check_days: np.ndarray
-
-    @classmethod
-    def of(cls, phase: Phase, days: np.ndarray, stations: np.ndarray, seed: int) -> "Sets":
-        """Split the values of `days` and `stations`, each bool, as the phase's validation says, by `seed`.
-
-        Withheld stations must not be among `stations`.
-
-        Raises:
-            StudyError: the split would leave nothing to train on or nothing to validate on.
-        """
-        # the same days in every phase, or a later one would be judged by what an earlier one has learnt
-        draw = np.random.default_rng([seed, 2 if phase.validation.by == "days" else phase.number])
-        pool = np.outer(days, stations)
-        fraction = phase.validation.fraction
-        if phase.validation.by == "values":
-            chosen = np.asarray(draw.random(pool.shape) < fraction)
-        elif phase.validation.by == "days":
-            chosen = _share(days, fraction, draw)[:, None]
-        else:
-            chosen = _share(stations, fraction, draw)[None, :]
-        train, check = pool & np.logical_not(chosen), pool & chosen
-        by_days = phase.validation.by == "days"
-        train_days = days & ~chosen[:, 0] if by_days else train.any(1)
-        check_days = days & chosen[:, 0] if by_days else check.any(1)
-        if not train.any() or not check.any():
-            raise StudyError(
-                f"phase {phase.number}: {phase.validation.fraction:.0%} of {int(days.sum())} days and {int(stations.sum())} "
-                f"training stations, by {phase.validation.by}, leaves nothing to train on, or nothing to validate on. Choose "
-                "another share in phases.validation."
-            )
-        return cls(train, check, train_days, check_days)
-
-
-def _share(pool: np.ndarray, fraction: float, draw: np.random.Generator) -> np.ndarray:
-    """At least one member of `pool`, bool, drawn at random."""
-    members = np.flatnonzero(pool)
-    taken = draw.permutation(members)[: max(1, round(fraction * len(members)))]
-    return np.isin(np.arange(len(pool)), taken)
+SAVE_EVERY = 60.0  # seconds between two states within an epoch: what a crash may cost
 
 
 @dataclass
 class Log:
-    """What an epoch gave, and the best so far."""
+    """What an epoch gave, and the best so far; of the epoch under way the micro-batches `done`, the sum of their losses and
+    the seconds that they took.
+    """
 
     epoch: int = 0
     best: float = float("inf")
     best_epoch: int = 0
     epochs: list[dict[str, float]] = field(default_factory=list)
+    done: int = 0
+    lost: float = 0.0
+    seconds: float = 0.0
 
 
 class PhaseTrainer:
     """Trains one phase in a folder: `state.safetensors` to go on from, `best.safetensors`, `log.json`.
+
+    Ranks share the micro-batches of each step and add their gradients; batch norm sees one micro-batch, its running
+    statistics are the ranks' mean. What is drawn at random depends on seed, phase, epoch and micro-batch alone, so a state
+    need not hold it, and ranks draw what one process would.
 
     Arguments:
         phase: what to do.
@@ -101,6 +62,10 @@ class PhaseTrainer:
         seed: of the order and of dropout.
         folder: where the phase lives.
         name: how messages call it.
+        ranks: the processes that train together.
+
+    Raises:
+        StudyError: the micro-batches of a step cannot be shared evenly among the ranks.
     """
 
     def __init__(
@@ -116,14 +81,21 @@ class PhaseTrainer:
         seed: int,
         folder: Path,
         name: str,
+        ranks: Ranks = ALONE,
     ) -> None:
+        if phase.accumulate % ranks.size:
+            raise StudyError(
+                f"{name}: {ranks.size} ranks cannot share {phase.accumulate} micro-batches a step evenly. Set accumulate to a "
+                f"multiple of {ranks.size}, and batch to so much less, or start another number of ranks."
+            )
         self.phase, self.network, self.former, self.reader = phase, network, former, reader
         self.tiles, self.sets, self.study, self.seed, self.folder, self.name = tiles, sets, study, seed, folder, name
-        trained = [p for p in network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(trained, lr=phase.learning_rate, weight_decay=phase.weight_decay)
+        self.ranks = ranks
+        self.trained = [p for p in network.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.trained, lr=phase.learning_rate, weight_decay=phase.weight_decay)
         self.steps = sum(1 for _ in self._order(0)) * phase.epochs
-        self.log = Log()
-        self.former_field: dict[tuple[int, Tile], Tensor] = {}
+        self.log, self.saved = Log(), time.perf_counter()
+        self.objective = Objective(phase.loss, reader.cube.grid.cell, reader.chemistry_factor, {})
 
     @property
     def state(self) -> Path:
@@ -139,23 +111,29 @@ class PhaseTrainer:
         """Train until the epochs or the patience end; then the network holds the best weights.
 
         Raises:
-            Stopped: SIGTERM or SIGINT came; the last whole epoch is saved.
+            Stopped: SIGTERM or SIGINT came; the state after the last step is saved.
             DataError: the loss is not finite; the message names the days and the tile.
             CheckpointError: the folder holds a checkpoint of another study.
         """
-        torch.manual_seed(int(np.random.SeedSequence([self.seed, self.phase.number]).generate_state(1)[0]))
         if self.state.is_file():
             facts = load_state(self.state, self.network, self.optimiser, belongs_to=self.study)
             self.log = Log(**facts["log"])
-        self.former_field = self._remember(progress)
-        board = Board(self.folder / "board", self.log.epoch)
+        self.ranks.wait()  # until all have read it
+        if self.former is not None and self.phase.loss.former_ssim:
+            days = np.flatnonzero(self.sets.train_days | self.sets.check_days)
+            asked = self.former, self.reader, self.tiles, days, self.phase.loss, self.name
+            self.objective = replace(self.objective, former=remember(*asked, progress))
+        board = Board(self.folder / "board", self.log.epoch) if self.ranks.lead else None
         try:
-            with stop_asked() as asked:
+            with stop_asked() as asked_to_stop:
                 while not self._over():
-                    self._epoch(progress, asked)
-                    board.epoch(self.log.epoch, self.log.epochs[-1])
+                    self._epoch(progress, asked_to_stop)
+                    if board:
+                        board.epoch(self.log.epoch, self.log.epochs[-1])
         finally:
-            board.close()
+            if board:
+                board.close()
+        self.ranks.wait()  # until the best weights are written
         load_weights(self.best, self.network, belongs_to=self.study)
         return self.log
 
@@ -186,128 +164,117 @@ class PhaseTrainer:
         """A batch with the targets that the loss asks for."""
         return self.reader.read(days, tile, seen, chemistry=self.phase.loss.chemistry, mirror=mirror)
 
-    def _epoch(self, progress: Progress, asked: Callable[[], bool]) -> None:
-        """One pass over the days, validation, and a checkpoint."""
-        started, losses = time.perf_counter(), []
+    def _epoch(self, progress: Progress, asked_to_stop: Callable[[], bool]) -> None:
+        """One pass over the days, validation, and a checkpoint; goes on where the state says."""
         _to_training(self.network)
         batches = list(self._order(self.log.epoch))
-        for i, (days, tile) in enumerate(batches):
-            if asked():
-                raise Stopped(f"{self.name}: stopped in epoch {self.log.epoch + 1}; the same command goes on.")
-            first = i - i % self.phase.accumulate  # of the micro-batches that make one step; the last step may have fewer
-            together = min(self.phase.accumulate, len(batches) - first)
-            if i == first:
-                self.optimiser.zero_grad(set_to_none=True)
-            loss = self._loss(self._read(days, tile, self.sets.train, self._mirror(i)))
-            self._check_finite(loss, days, tile)
-            (loss / together).backward()
-            losses.append(float(loss.detach()))
-            if i + 1 == first + together:
-                self._step(self.log.epoch * len(batches) + i)
-            progress(self._words(), self.log.epoch * len(batches) + i + 1, self.steps)
+        while self.log.done < len(batches):
+            self._stop_if(asked_to_stop)
+            self._step(batches)
+            progress(self._words(), self.log.epoch * len(batches) + self.log.done, self.steps)
+            if time.perf_counter() - self.saved > SAVE_EVERY:
+                self._save()
+        self._stop_if(asked_to_stop)
+        started = time.perf_counter()
         found = self.validate()
-        self.log.epoch += 1
-        self.log.epochs.append(
-            {
-                "epoch": self.log.epoch,
-                "train": float(np.mean(losses)),
-                "validation": found,
-                "seconds": time.perf_counter() - started,
-            }
+        spent = self.log.seconds + time.perf_counter() - started
+        facts = {"epoch": self.log.epoch + 1, "train": self.log.lost / len(batches), "validation": found, "seconds": spent}
+        self.log = replace(
+            self.log, epoch=self.log.epoch + 1, epochs=[*self.log.epochs, facts], done=0, lost=0.0, seconds=0.0
         )
         if found < self.log.best:
             self.log.best, self.log.best_epoch = found, self.log.epoch
-            save_weights(self.best, self.network, {"study": self.study, "phase": self.phase.number, "epoch": self.log.epoch})
-        write_json(self.folder / "log.json", self.log.epochs)
-        save_state(self.state, self.network, self.optimiser, {"study": self.study, "log": asdict(self.log)})
+            if self.ranks.lead:
+                marks = {"study": self.study, "phase": self.phase.number, "epoch": self.log.epoch}
+                save_weights(self.best, self.network, marks)
+        if self.ranks.lead:
+            write_json(self.folder / "log.json", self.log.epochs)
+        self._save()
+
+    def _stop_if(self, asked_to_stop: Callable[[], bool]) -> None:
+        """Save and stop, all ranks after the same step, where one of them was asked to."""
+        if self.ranks.any(asked_to_stop()):
+            self._save()
+            raise Stopped(f"{self.name}: stopped in epoch {self.log.epoch + 1}; the same command goes on.")
+
+    def _save(self) -> None:
+        """Write what training goes on from."""
+        if self.ranks.lead:
+            save_state(self.state, self.network, self.optimiser, {"study": self.study, "log": asdict(self.log)})
+        self.saved = time.perf_counter()
 
     def _words(self) -> str:
         """What the progress bar says."""
         best = f", best {self.log.best:.3f} in epoch {self.log.best_epoch}" if self.log.epochs else ""
         return f"train {self.name}, epoch {self.log.epoch + 1}{best}"
 
-    def _step(self, step: int) -> None:
-        """Change the weights; the rate rises linearly, then falls as a cosine to a hundredth."""
-        share = min(1.0, step / max(1, self.steps))  # epochs of drawn tiles differ by a batch or two
+    def _step(self, batches: Sequence[tuple[np.ndarray, Tile]]) -> None:
+        """Change the weights by the mean gradient of the next micro-batches of an epoch."""
+        started, first = time.perf_counter(), self.log.done
+        numbers = range(first, min(first + self.phase.accumulate, len(batches)))  # the last step may have fewer
+        self.optimiser.zero_grad(set_to_none=True)
+        lost = torch.zeros(1, device=self.trained[0].device)
+        for number in self.ranks.share(numbers):
+            days, tile = batches[number]
+            torch.manual_seed(_drawn([self.seed, self.phase.number, self.log.epoch, number]))
+            loss = self._loss(self._read(days, tile, self.sets.train, self._mirror(number)))
+            self._check_finite(loss, days, tile)
+            (loss / len(numbers)).backward()
+            lost += loss.detach()
+        self._join(lost)
+        self._set_rate(self.log.epoch * len(batches) + numbers[-1])
+        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        self.optimiser.step()
+        self.log.done, self.log.lost = numbers[-1] + 1, self.log.lost + float(lost)
+        self.log.seconds += time.perf_counter() - started
+
+    def _join(self, lost: Tensor) -> None:
+        """Add gradients and losses of all ranks, and take the mean of batch norm's running statistics."""
+        if self.ranks.size == 1:
+            return
+        for weight in self.trained:
+            if weight.grad is None:  # a last step may have fewer micro-batches than there are ranks
+                weight.grad = torch.zeros_like(weight)
+        gradients = [w.grad for w in self.trained if w.grad is not None]
+        statistics = [b for b in self.network.buffers() if b.is_floating_point()]
+        self.ranks.add([*gradients, *statistics, lost])
+        for statistic in statistics:
+            statistic /= self.ranks.size
+
+    def _set_rate(self, done: int) -> None:
+        """Set the learning rate: it rises linearly, then falls as a cosine to a hundredth."""
+        share = min(1.0, done / max(1, self.steps))  # epochs of drawn tiles differ by a batch or two
         rise = min(1.0, (share + 1 / self.steps) / WARM_UP)
         fall = 0.01 + 0.99 * (1 + np.cos(np.pi * max(0.0, share - WARM_UP) / (1 - WARM_UP))) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = self.phase.learning_rate * rise * fall
-        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        self.optimiser.step()
 
     def _loss(self, batch: Batch) -> Tensor:
         """The phase's loss of a batch, training or not."""
-        predicted = self.network(batch.inputs)
-        weights = self.phase.loss
-        loss = weights.station_mse * masked_mse(predicted[:, 0], batch.observed)  # stations see the lowest level
-        if batch.chemistry is not None:
-            loss = loss + self._chemistry_loss(predicted, batch.chemistry)
-        if weights.roughness:
-            loss = loss + weights.roughness * roughness(predicted, self.reader.cube.grid.cell)
-        if self.former_field:
-            before = batch.mirror.field(torch.stack([self.former_field[day, batch.tile] for day in batch.days.tolist()]))
-            now = self._coarse(predicted)
-            loss = loss + weights.former_ssim * structural_dissimilarity(now, before, window=weights.ssim_window)
-        return loss
-
-    def _chemistry_loss(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """The terms against the chemistry model, on its cells; its days and edges without values are left out."""
-        weights, coarse = self.phase.loss, functional.avg_pool2d(predicted, self.reader.chemistry_factor)
-        loss = weights.chemistry_mse * masked_mse(coarse, target)
-        there = torch.isfinite(target).any(0).any(0)  # a tile may hang over the grid
-        if weights.chemistry_ssim and there.any():
-            rows, columns = there.any(1).nonzero().flatten(), there.any(0).nonzero().flatten()
-            inside = ..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-            coarse, target = coarse[inside], target[inside]
-            whole = torch.isfinite(target).flatten(1).all(1)
-            dissimilarity = structural_dissimilarity(coarse[whole], target[whole], window=weights.ssim_window)
-            loss = loss + weights.chemistry_ssim * dissimilarity
-        return loss
-
-    def _coarse(self, field: Tensor) -> Tensor:
-        """A field on the cells on which it is compared with the former model's."""
-        return functional.avg_pool2d(field, max(1, round(self.phase.loss.ssim_cell / self.reader.cube.grid.cell)))
-
-    def _remember(self, progress: Progress) -> dict[tuple[int, Tile], Tensor]:
-        """The former model's field of every day and tile of the phase; in a fixed order, so that a resumed run has the same."""
-        if self.former is None or not self.phase.loss.former_ssim:
-            return {}
-        days = np.flatnonzero(self.sets.train_days | self.sets.check_days)
-        fields = {}
-        self.former.eval()
-        with torch.no_grad():
-            for done, tile in enumerate(self.tiles):
-                progress(f"what {self.name} starts from, tile", done, len(self.tiles))
-                for start in range(0, len(days), self._at_once):
-                    block = days[start : start + self._at_once]
-                    field = self._coarse(self.former(self.reader.read(block, tile).inputs))
-                    fields.update({(day, tile): one for day, one in zip(block.tolist(), field, strict=True)})
-        progress(f"what {self.name} starts from, tile", len(self.tiles), len(self.tiles))
-        return fields
+        return self.objective(self.network(batch.inputs), batch)
 
     def validate(self) -> float:
         """The phase's loss on the validation sets; a batch weighs as many values of stations as it holds, or as many fields where
         the chemistry model teaches.
         """
         self.network.eval()
-        total = weight = 0.0
+        total = torch.zeros(2, dtype=torch.float64)  # weighed losses, weights
         with torch.no_grad():
-            for days, tile in self._checks():
+            for days, tile in self.ranks.share(list(self._checks())):
                 batch = self._read(days, tile, self.sets.check)
                 values = batch.observed if batch.chemistry is None else batch.chemistry.flatten(1).nan_to_num(np.inf).amin(1)
                 held = float(torch.isfinite(values).sum())
                 if held:
                     loss = self._loss(batch)
                     self._check_finite(loss, batch.days, tile)
-                    total += held * float(loss)
-                    weight += held
-        if weight == 0:
+                    total += torch.tensor([held * float(loss), held])
+        self.ranks.add([total])
+        if total[1] == 0:
             raise DataError(
                 f"{self.name}: no station has a value on the {self.sets.check_days.sum()} validation days. "
                 "Use more years, or another share in phases.validation."
             )
-        return total / weight
+        return float(total[0] / total[1])
 
     def _check_finite(self, loss: Tensor, days: np.ndarray, tile: Tile) -> None:
         if not torch.isfinite(loss):
@@ -325,3 +292,8 @@ def _to_training(network: nn.Module) -> None:
         weights = list(part.parameters())
         if weights and not any(w.requires_grad for w in weights):
             part.eval()
+
+
+def _drawn(numbers: Sequence[int]) -> int:
+    """A seed made of several numbers."""
+    return int(np.random.SeedSequence(list(numbers)).generate_state(1)[0])

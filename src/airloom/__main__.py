@@ -1,0 +1,5 @@
+"""`python -m airloom`, which is also how torchrun starts it."""
+
+from airloom.cli import main
+
+main()

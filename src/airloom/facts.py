@@ -1,0 +1,48 @@
+"""What a run was made with, and how long it took."""
+
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import airloom
+from airloom.cube.store import Cube
+from airloom.files import full_disk_named, read_json, write_json
+from airloom.networks import Networks
+
+TIMINGS = "timings.json"
+
+
+def facts(folder: Path, cube: Cube, networks: Networks) -> dict[str, Any]:
+    """Timings, versions and sizes of the run in `folder`, for its report."""
+    timings = read_json(folder / TIMINGS) if (folder / TIMINGS).is_file() else {}
+    weights = sum(p.numel() for p in networks.random(0).parameters())
+    return {
+        "airloom": airloom.__version__,
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        **({"device": torch.cuda.get_device_name(networks.device)} if networks.device.type == "cuda" else {}),
+        "python": platform.python_version(),
+        **{p: version(p) for p in ("numpy", "xarray", "zarr")},
+        "network": f"{weights:,} weights, {networks.study.members} members",
+        "cube": f"{len(cube.days)} days, {int(cube.usable.sum())} with all inputs",
+        **{f"time: {k}": f"{v:.0f} s" for k, v in timings.items()},
+    }
+
+
+@contextmanager
+def timed(folder: Path, what: str) -> Iterator[None]:
+    """Note in `folder` how long a stage took, over all the times that it was taken up again; name a full disk."""
+    started = time.perf_counter()
+    with full_disk_named(folder):
+        try:
+            yield
+        finally:
+            path = folder / TIMINGS
+            timings = read_json(path) if path.is_file() else {}
+            write_json(path, {**timings, what: timings.get(what, 0.0) + time.perf_counter() - started})
