@@ -1,8 +1,10 @@
 """The training loop: one phase at a time, resumable to the bit, alone or shared by ranks."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from airloom.errors import DataError, StudyError
 from airloom.files import write_json
 from airloom.grid import Tile
+from airloom.learn.ahead import ahead
 from airloom.learn.batches import Batch, Reader, order
 from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
@@ -168,12 +171,13 @@ class PhaseTrainer:
         """One pass over the days, validation, and a checkpoint; goes on where the state says."""
         _to_training(self.network)
         batches = list(self._order(self.log.epoch))
-        while self.log.done < len(batches):
-            self._stop_if(asked_to_stop)
-            self._step(batches)
-            progress(self._words(), self.log.epoch * len(batches) + self.log.done, self.steps)
-            if time.perf_counter() - self.saved > SAVE_EVERY:
-                self._save()
+        with closing(self._shares(batches)) as shares:
+            while self.log.done < len(batches):
+                self._stop_if(asked_to_stop)
+                self._step(shares, len(batches))
+                progress(self._words(), self.log.epoch * len(batches) + self.log.done, self.steps)
+                if time.perf_counter() - self.saved > SAVE_EVERY:
+                    self._save()
         self._stop_if(asked_to_stop)
         started = time.perf_counter()
         found = self.validate()
@@ -208,21 +212,29 @@ class PhaseTrainer:
         best = f", best {self.log.best:.3f} in epoch {self.log.best_epoch}" if self.log.epochs else ""
         return f"train {self.name}, epoch {self.log.epoch + 1}{best}"
 
-    def _step(self, batches: Sequence[tuple[np.ndarray, Tile]]) -> None:
-        """Change the weights by the mean gradient of the next micro-batches of an epoch."""
-        started, first = time.perf_counter(), self.log.done
-        numbers = range(first, min(first + self.phase.accumulate, len(batches)))  # the last step may have fewer
+    def _shares(self, batches: Sequence[tuple[np.ndarray, Tile]]) -> Generator[tuple[int, Batch], None, None]:
+        """The micro-batches of an epoch that are still to do and this rank's, with their numbers, read ahead."""
+        steps = range(self.log.done, len(batches), self.phase.accumulate)
+        numbers = [n for first in steps for n in self.ranks.share(self._of_step(first, len(batches)))]
+        return ahead(lambda n: (n, self._read(*batches[n], self.sets.train, self._mirror(n))), numbers)
+
+    def _of_step(self, first: int, total: int) -> range:
+        """Numbers of the micro-batches of the step that begins with `first`; the last step of an epoch may have fewer."""
+        return range(first, min(first + self.phase.accumulate, total))
+
+    def _step(self, shares: Iterator[tuple[int, Batch]], total: int) -> None:
+        """Change the weights by the mean gradient of the next micro-batches of the epoch's `total`."""
+        started, numbers = time.perf_counter(), self._of_step(self.log.done, total)
         self.optimiser.zero_grad(set_to_none=True)
         lost = torch.zeros(1, device=self.trained[0].device)
-        for number in self.ranks.share(numbers):
-            days, tile = batches[number]
+        for number, batch in islice(shares, len(self.ranks.share(numbers))):
             torch.manual_seed(_drawn([self.seed, self.phase.number, self.log.epoch, number]))
-            loss = self._loss(self._read(days, tile, self.sets.train, self._mirror(number)))
-            self._check_finite(loss, days, tile)
+            loss = self._loss(batch)
+            self._check_finite(loss, batch)
             (loss / len(numbers)).backward()
             lost += loss.detach()
         self._join(lost)
-        self._set_rate(self.log.epoch * len(batches) + numbers[-1])
+        self._set_rate(self.log.epoch * total + numbers[-1])
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimiser.step()
         self.log.done, self.log.lost = numbers[-1] + 1, self.log.lost + float(lost)
@@ -260,13 +272,13 @@ class PhaseTrainer:
         self.network.eval()
         total = torch.zeros(2, dtype=torch.float64)  # weighed losses, weights
         with torch.no_grad():
-            for days, tile in self.ranks.share(list(self._checks())):
-                batch = self._read(days, tile, self.sets.check)
+            checks = self.ranks.share(list(self._checks()))
+            for batch in ahead(lambda check: self._read(*check, self.sets.check), checks):
                 values = batch.observed if batch.chemistry is None else batch.chemistry.flatten(1).nan_to_num(np.inf).amin(1)
                 held = float(torch.isfinite(values).sum())
                 if held:
                     loss = self._loss(batch)
-                    self._check_finite(loss, batch.days, tile)
+                    self._check_finite(loss, batch)
                     total += torch.tensor([held * float(loss), held])
         self.ranks.add([total])
         if total[1] == 0:
@@ -276,12 +288,12 @@ class PhaseTrainer:
             )
         return float(total[0] / total[1])
 
-    def _check_finite(self, loss: Tensor, days: np.ndarray, tile: Tile) -> None:
+    def _check_finite(self, loss: Tensor, batch: Batch) -> None:
         if not torch.isfinite(loss):
-            named = ", ".join(str(d) for d in self.reader.cube.days[days])
+            named = ", ".join(str(d) for d in self.reader.cube.days[batch.days])
             raise DataError(
                 f"{self.name}, epoch {self.log.epoch + 1}: the loss is not finite. Days {named}, tile at row "
-                f"{tile.row}, column {tile.column}. Lower the learning rate, or look at these days' inputs."
+                f"{batch.tile.row}, column {batch.tile.column}. Lower the learning rate, or look at these days' inputs."
             )
 
 
