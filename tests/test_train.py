@@ -109,6 +109,23 @@ def test_crashed_and_resumed_is_never_stopped(tmp_path, uninterrupted, monkeypat
         assert same(one, other)
 
 
+@pytest.mark.parametrize("step", range(1, EPOCHS * STEPS))
+def test_crashed_at_any_step_it_goes_on_from_the_state_within_the_epoch(tmp_path, uninterrupted, monkeypatch, step):
+    _, log, weights, _, asked = uninterrupted
+    monkeypatch.setattr(train, "SAVE_EVERY", 0)
+
+    def fail(what, done, total):
+        if done == step + 1:  # its weights have changed, and are not saved
+            raise Killed
+
+    with pytest.raises(Killed):
+        trainer(tmp_path, ASKED).run(fail)
+    network, reader = dacno2(), Recorder()
+    assert losses(trainer(tmp_path, ASKED, network, reader=reader).run(quiet)) == log
+    assert same(network.state_dict(), weights)
+    assert len(reader.asked) == len(asked) - step - step // STEPS * CHECKS
+
+
 def test_a_phase_that_has_ended_trains_no_more(uninterrupted):
     folder, log, weights, *_ = uninterrupted
     network, reader = dacno2(), Recorder()
