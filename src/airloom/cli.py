@@ -200,6 +200,32 @@ def describe(study: StudyFile, *, set_: Set = None) -> None:
     Console().print(table)
 
 
+@app.command
+def bench(
+    study: Annotated[Path | None, Parameter(help="A study file; the demo's by default.")] = None,
+    *,
+    preset: Annotated[
+        list[str] | None, Parameter(negative="", help="One to measure; again for more. All by default.")
+    ] = None,
+    cores: Annotated[int, Parameter(help="Cores to use, where there is no GPU.")] = 2,
+    seconds: Annotated[
+        float, Parameter(help="How long to measure each preset, once for training and once for prediction.")
+    ] = 10,
+    set_: Set = None,
+) -> None:
+    """Say what this machine will do with a study's network, at each preset: samples a second, hours a phase, memory."""
+    from airloom.bench import TITLES
+    from airloom.bench import bench as measure
+    from airloom.demo import STUDY
+
+    table = Table(TITLES[0], *(Column(title, justify="right") for title in TITLES[1:]), box=None)
+    asked = _study(study or STUDY, set_)
+    with console.status(f"{asked.title}: tiles of {asked.tiles.size} cells, {asked.members} members"):
+        for found in measure(asked, preset or (), cores=cores, seconds=seconds):
+            table.add_row(*found.words())
+    Console().print(table)
+
+
 @app.command(name="keys")
 def print_keys() -> None:
     """Every key that a study may have, with its default and what it means."""

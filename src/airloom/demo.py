@@ -9,12 +9,13 @@ from airloom.study import Study, load
 from airloom.twin.make import make
 from airloom.twin.world import Plan
 
+STUDY = Path(__file__).with_name("demo.yaml")
 DAYS = 5  # of each month: all seasons, at the cost of two months
 
 
 def study() -> Study:
     """The study that the demo runs, as it stands beside this file."""
-    return load(Path(__file__).with_name("demo.yaml"))
+    return load(STUDY)
 
 
 def plan() -> Plan:
