@@ -184,3 +184,26 @@ def test_the_large_presets_are_as_large_as_they_say(preset, least, most):
         }
     )
     assert least < describe(asked)[0].operations < most
+
+
+def test_in_bfloat16_the_field_is_nearly_the_same_and_weights_are_learnt_in_float32():
+    plain, reduced = network(CHANNELS, levels=3), network(CHANNELS, levels=3, reduced=True)
+    reduced.load_state_dict(plain.state_dict())
+    inputs = groups(CHANNELS, levels=3)
+    fields = [net(inputs) for net in (plain, reduced)]
+    assert fields[1].dtype == torch.float32
+    torch.testing.assert_close(*fields, rtol=0.05, atol=0.05)
+    assert not torch.equal(*fields)
+    for field in fields:
+        field.square().mean().backward()
+    assert {p.grad.dtype for p in reduced.parameters()} == {torch.float32}
+    one, other = (torch.cat([p.grad.flatten() for p in net.parameters()]) for net in (plain, reduced))
+    assert (one - other).norm() < 0.1 * one.norm()
+
+
+def test_a_study_says_in_what_its_network_computes():
+    made = [
+        DACNO2Method().network(changed(Study.model_validate(STUDY), {"method.precision": p}), CHANNELS, 1.0)
+        for p in ("float32", "bfloat16")
+    ]
+    assert [network.reduced for network in made] == [False, True]

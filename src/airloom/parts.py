@@ -214,6 +214,10 @@ class MethodPart(Part):
 
     name: str = Field("dacno2", description="A method of the registry.")
     preset: str = Field("small", description="Widths: small, base or paper.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="What networks compute in, weights aside; bfloat16 is faster on recent GPUs, and on processors that have it.",
+    )
 
 
 class Validation(Part):

@@ -39,6 +39,7 @@ class DACNO2Method(Method):
             scales=scales,
             widths=widths,
             start=start,
+            reduced=study.method.precision == "bfloat16",
         )
 
     def decoder(self, network: nn.Module) -> list[nn.Module]:

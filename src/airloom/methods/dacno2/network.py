@@ -1,6 +1,7 @@
 """The DACNO₂ network (paper 000, §2.3, Fig. 2)."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -41,12 +42,22 @@ class DACNO2(nn.Module):
         scales: coarse to fine, the number of times that cells double; 4 from 16 km to 2 km.
         widths: channels of each scale; the finest `scales` of them are used.
         start: the output before training, in units of the normalised target.
+        reduced: compute in bfloat16 all but the head; weights stay float32.
     """
 
     def __init__(
-        self, channels: dict[str, int], *, levels: int, scales: int, widths: Widths, dropout: float = 0.0, start: float = 1.0
+        self,
+        channels: dict[str, int],
+        *,
+        levels: int,
+        scales: int,
+        widths: Widths,
+        dropout: float = 0.0,
+        start: float = 1.0,
+        reduced: bool = False,
     ) -> None:
         super().__init__()
+        self.reduced = reduced
         encoder, upper, decoder = (list(w[-scales:]) for w in (widths.encoder, widths.upper, widths.decoder))
         self.levels = levels
         self.maps = [g for g in ("emissions", "geography") if channels.get(g)]
@@ -79,6 +90,12 @@ class DACNO2(nn.Module):
         """Normalised NO₂ on (batch, level, y, x) from calendar (batch, channel), weather (batch, time, channel, y, x), upper
         (batch, time, channel, level, y, x) and maps (1 or batch, channel, y, x).
         """
+        with torch.autocast(self.head.weight.device.type, torch.bfloat16) if self.reduced else nullcontext():
+            state = self._state(groups)
+        return functional.softplus(self.head(state.float().movedim(1, -1))).squeeze(-1)  # (batch, level, y, x, 1) → (…, x)
+
+    def _state(self, groups: dict[str, Tensor]) -> Tensor:
+        """What the decoder ends with, (batch, channel, level, y, x)."""
         state: Tensor | None = None
         for parts, fuse, decode in zip(self.encode(groups), self.fuse, self.decode, strict=True):
             here = fuse(parts)  # (batch, channel, level, y, x)
@@ -86,7 +103,7 @@ class DACNO2(nn.Module):
                 here = torch.cat([here.expand(len(state), -1, -1, -1, -1), double(state)], 1)
             state = decode(here)
         assert state is not None
-        return functional.softplus(self.head(state.movedim(1, -1))).squeeze(-1)  # (batch, level, y, x, 1) → (…, x)
+        return state
 
     def encode(self, groups: dict[str, Tensor]) -> list[list[Tensor | Lifted]]:
         """What each group gives to each scale, coarse to fine, and in which levels it stands."""
