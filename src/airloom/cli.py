@@ -71,10 +71,20 @@ def check(study: StudyFile, *, data: Data = None, folder: Folder = None, workers
 
 
 @app.command
-def prepare(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
+def prepare(
+    study: StudyFile,
+    *,
+    data: Data = None,
+    folder: Folder = None,
+    workers: Workers = 2,
+    scheduler: Annotated[
+        str | None, Parameter(help="Address of a dask scheduler whose workers decode the files, as tcp://node1:8786.")
+    ] = None,
+    set_: Set = None,
+) -> None:
     """Bring all files to one store, the cube: aligned, screened, with a ledger of what was left out and why."""
     with _run(study, data, folder, workers, set_) as run:
-        print(run.prepare().path)
+        print(run.prepare(scheduler).path)
 
 
 @app.command

@@ -111,12 +111,12 @@ class Run:
         """The prepared cube."""
         return Cube.open(self.cube_path, self.study)
 
-    def prepare(self) -> Cube:
-        """Files to cube."""
+    def prepare(self, scheduler: str | None = None) -> Cube:
+        """Files to cube; a dask cluster decodes them where the address of its scheduler is given."""
         with self._timed("prepare"):
             self._write_study()
             self.cube_path.parent.mkdir(parents=True, exist_ok=True)
-            build(self.study, self.data, self.cube_path, workers=self.workers, progress=self.progress)
+            build(self.study, self.data, self.cube_path, workers=scheduler or self.workers, progress=self.progress)
         return self.cube
 
     def train(self) -> dict[int, list[dict[str, float]]]:

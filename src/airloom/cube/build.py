@@ -24,6 +24,7 @@ from airloom.cube.layers import daily, group_channels, maps
 from airloom.cube.normalise import Sums
 from airloom.cube.store import CALENDAR, Cube
 from airloom.cube.weather import HOURS, whole_days
+from airloom.cube.workers import Workers
 from airloom.errors import DataError
 from airloom.files import full_disk_named, sha256
 from airloom.ledger import Ledger
@@ -41,14 +42,15 @@ BLOCK_BYTES = 2**28  # of hourly fields that are joined at once; joining takes a
 CHUNK_BYTES, CHUNK_DAYS, CHUNK_CELLS = 2**20, 32, 64  # a chunk is a day, or as many of them as make about a MB
 
 
-def build(study: Study, data: Path, path: Path, *, workers: int = 2, progress: Progress = quiet) -> Cube:
+def build(study: Study, data: Path, path: Path, *, workers: Workers = 2, progress: Progress = quiet) -> Cube:
     """The study's cube at `path`, built from the files under `data`, or as it stands there if it is complete.
 
-    An interrupted build goes on: decoded files and finished blocks of days are kept beside the store.
+    An interrupted build goes on: decoded files and finished blocks of days are kept beside the store. `workers`: processes that
+    decode files, or the address of a dask scheduler whose workers see the same files under the same names.
 
     Raises:
         DataError: a file is missing or broken, or the disk is full; or the files changed since the cube was built.
-        StudyError: the cube at `path` was made for another study.
+        StudyError: the cube at `path` was made for another study; or as `airloom.cube.workers.pool`.
     """
     if path.exists():
         cube = Cube.open(path, study)
@@ -208,7 +210,7 @@ def _empty(group: zarr.Group, asked: Asked, days: int) -> None:
     group.create_array(f"{asked.group}_days", shape=(days,), dtype="bool", dimension_names=("time",))
 
 
-def _join(asked: Asked, data: Path, group: zarr.Group, aside: Path, workers: int, tell: Progress) -> None:
+def _join(asked: Asked, data: Path, group: zarr.Group, aside: Path, workers: Workers, tell: Progress) -> None:
     """Decode all files of a product, then write it block by block with its sums."""
     plan = Decode.plan(asked, matching(data, asked.files, f"{asked.group}.files"), aside / "parts")
     for done in decode(plan, workers):

@@ -1,20 +1,17 @@
 """Gridded files to parts on the cells of a study: decoded once each, file by file, by several processes."""
 
 import math
-import os
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from concurrent.futures import as_completed
+from dataclasses import dataclass, replace
 from datetime import date
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from airloom.cube.regrid import Bilinear
+from airloom.cube.workers import LOST, Workers, pool
 from airloom.errors import DataError
 from airloom.files import fingerprint, whole
 from airloom.grid import Grid
@@ -146,6 +143,11 @@ class Decode:
             plan.append(cls(member, asked, folder / f"{key}.nc"))
         return plan
 
+    def absolute(self) -> "Decode":
+        """The same for a worker with another working folder."""
+        member = replace(self.member, path=self.member.path.absolute())
+        return replace(self, member=member, path=self.path.absolute())
+
     def run(self) -> None:
         """Decode, bring to the study's cells, write the part whole; each variable keeps `at`, the levels where it has values."""
         part = self.asked.read(self.member)
@@ -162,48 +164,38 @@ class Decode:
             part.assign_attrs(outside=outside).to_netcdf(aside, engine="netcdf4")
 
 
-def decode(plan: Sequence[Decode], workers: int) -> Iterator[int]:
+def decode(plan: Sequence[Decode], workers: Workers) -> Iterator[int]:
     """Decode what is not yet there; yields how many files are done, each time one more is.
 
     Raises:
         DataError: as the source's `read` and `Bilinear.between`, or a worker was killed.
+        StudyError: as `airloom.cube.workers.pool`.
     """
     todo = [d for d in plan if not d.path.is_file()]
     done = len(plan) - len(todo)
     yield done
-    if workers < 2 or len(todo) < 2:
+    if workers == 1 or len(todo) < 2:
         for one in todo:
             one.run()
             done += 1
             yield done
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-        futures = [pool.submit(one.run) for one in todo]
+    with pool(workers) as executor:
+        futures = [executor.submit(one.absolute().run) for one in todo]
         try:
             for future in as_completed(futures):
                 future.result()
                 done += 1
                 yield done
-        except BrokenProcessPool as error:
+        except LOST as error:
             raise DataError(
                 f"a process that decodes files ended abruptly; {done} of {len(plan)} files are done. Was memory short? "
                 "Run again with fewer workers: it goes on. "
                 'A script of your own needs `if __name__ == "__main__":` around its calls.'
             ) from error
         finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Let a worker end when its parent is killed; else it would wait for more work for ever."""
-    parent = parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+            for future in futures:
+                future.cancel()
 
 
 def read_parts(plan: Sequence[Decode], asked: Asked) -> list[xr.Dataset]:
