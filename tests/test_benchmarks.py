@@ -1,0 +1,48 @@
+"""Benchmarks are found and run by their names."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def runner(tmp_path, monkeypatch) -> SimpleNamespace:
+    """The runner, on a folder with a benchmark of its own."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "old.json").write_text("{}")
+    text = '"""Add two numbers.\n\nMore words.\n"""\nimport json, sys\nfrom pathlib import Path\nprint("at work")\n'
+    text += 'Path(sys.argv[0]).with_name("results").joinpath("adding.json").write_text(json.dumps(sum(map(int, sys.argv[1:]))))\n'
+    (tmp_path / "adding.py").write_text(text)
+    script = SimpleNamespace(**runpy.run_path(str(ROOT / "benchmarks" / "__main__.py")))
+    monkeypatch.setitem(script.main.__globals__, "HERE", tmp_path)
+    monkeypatch.setitem(script.main.__globals__, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(sys, "argv", ["benchmarks"])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return script
+
+
+def test_every_benchmark_says_in_one_line_what_it_measures():
+    script = SimpleNamespace(**runpy.run_path(str(ROOT / "benchmarks" / "__main__.py")))
+    assert {"network", "madrid", "skill"} <= set(script.names())
+    assert all(20 < len(line) < 140 for line in script.names().values())
+
+
+def test_a_benchmark_runs_with_its_options_and_tells_json_alone(runner, capsys):
+    runner.main(["adding", "3", "--json", "4"])
+    told = capsys.readouterr()
+    assert json.loads(told.out) == 7
+    assert told.err == "at work\n"
+
+
+def test_a_name_that_is_none_lists_those_that_are(runner, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        runner.main(["subtracting"])
+    told = capsys.readouterr()
+    assert told.err == "subtracting: there is no such benchmark.\n"
+    assert told.out.split() == ["adding", "Add", "two", "numbers."]
