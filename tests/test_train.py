@@ -46,7 +46,7 @@ def left(folder) -> tuple[dict, dict]:
 
 
 def losses(log: train.Log) -> list:
-    return [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in log.epochs]
+    return [{k: v for k, v in epoch.items() if k not in ("seconds", "waited")} for epoch in log.epochs]
 
 
 STEPS, EPOCHS, CHECKS = 4, 3, 2  # two batches of each of two tiles an epoch, and one of each to validate

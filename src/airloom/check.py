@@ -20,6 +20,7 @@ from airloom.grid import tiles
 from airloom.ledger import Ledger
 from airloom.methods.describe import made_up
 from airloom.methods.registry import method
+from airloom.nets.memory import keep_freed_memory, samples_at_once
 from airloom.sources.cams import FILE
 from airloom.sources.members import Member, members
 from airloom.sources.registry import GRIDDED
@@ -60,7 +61,7 @@ def check(study: Study, data: Path, folder: Path, *, workers: int = 2) -> Findin
     _stations(study, stations, read_assimilated(study, data), found)
     for asked in products(study):
         _product(asked, files[asked.group], workers, found)
-    _training(study, stations, found)
+    _training(study, stations, workers, found)
     free = shutil.disk_usage(_existing(folder)).free
     found.lines.append(
         f"estimate: {sum(found.seconds.values()) / 60:.0f} min ("
@@ -140,47 +141,76 @@ def _levels(asked: Asked, files: list[Member], part: xr.Dataset, found: Findings
         found.lines.append(f"  {asked.group}: {where} at {', '.join(absent)} {'m' if asked.daily else 'hPa'}")
 
 
-def _training(study: Study, stations: Stations, found: Findings) -> None:
+def _training(study: Study, stations: Stations, workers: int, found: Findings) -> None:
     """What training and prediction cost, from a few steps on made-up numbers."""
     windows = len(tiles(study.target_grid.shape, study.tiles.size, study.tiles.stride, study.tile_multiple))
     channels = {g: n for g, n in group_channels(study).items() if n}
     found.lines.append("inputs: " + ", ".join(f"{n} {g}" for g, n in channels.items()))
-    sample, kept = _sample(study, channels)
     years = stations.daily.time.dt.year.to_numpy()
+    side_by_side = min(workers, study.members)
+    kept = 0.0
+    keep_freed_memory()  # as training does
     for phase in study.phases:
-        tiles_a_day = min(windows, phase.tiles_a_day or windows)
-        samples = np.isin(years, phase.years).sum() * tiles_a_day * phase.epochs * study.members
-        found.seconds[f"train phase {phase.number} (at most)"] = float(samples * sample)
+        step = _step(study, channels, phase.batch, side_by_side)
+        days, held = np.isin(years, phase.years).sum(), phase.validation.fraction
+        by_days = phase.validation.by == "days"
+        learnt = days * (1 - held if by_days else 1) * min(windows, phase.tiles_a_day or windows)
+        checked = days * (held if by_days else 1) * windows
+        seconds = phase.epochs * (learnt * step.seconds + checked * step.forward)
+        if phase.loss.former_ssim:
+            seconds += days * windows * step.forward
+        rounds = math.ceil(study.members / side_by_side)
+        found.seconds[f"train phase {phase.number} (at most)"] = float(rounds * seconds)
+        kept = max(kept, step.kept * phase.batch * side_by_side)
     tested = np.isin(years, study.verification.years).sum()
-    found.seconds["predict"] = float(tested * windows * sample / 3 * len(study.phases) * study.members)
+    alone = _step(study, channels, samples_at_once(study.tiles.size, len(study.levels)), 1)
+    found.seconds["predict"] = float(tested * windows * alone.forward * len(study.phases) * study.members)
     rows, columns = study.target_grid.shape
     found.disk += float(tested) * len(study.levels) * rows * columns * 4 * (len(study.phases) + bool(study.assimilation) + 1)
-    step = kept * max(p.batch for p in study.phases)
-    found.memory = 1e9 + max(found.memory, found.standing + step)  # libraries
+    found.memory = 1e9 * side_by_side + max(found.memory, found.standing * side_by_side + kept)  # libraries, once a process
 
 
-def _sample(study: Study, channels: dict[str, int]) -> tuple[float, float]:
-    """Seconds for a sample's forward and backward pass, and bytes that it keeps for its gradients.
+@dataclass(frozen=True)
+class _Step:
+    """Of one sample of a whole tile: seconds forward, forward and backward, and bytes kept for gradients."""
 
-    Measured on two small tiles of made-up numbers and scaled by area: a whole one of a large network may not fit here.
+    forward: float
+    seconds: float
+    kept: float
+
+
+def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int) -> _Step:
+    """Measured with the threads that a process has where so many work side by side.
+
+    On small tiles of made-up numbers, as many as make PROBE × PROBE cells four times, and scaled by area: whole ones of a large
+    network may not fit here, and few small ones would take longer a sample than many.
     """
     size = min(study.tiles.size, math.ceil(PROBE / study.tile_multiple) * study.tile_multiple)
     small = study.model_copy(update={"tiles": study.tiles.model_copy(update={"size": size, "stride": size})})
-    network, inputs = method(study.method.name).network(study, channels, 1.0), made_up(small, channels, 2)
-    times, kept = [], 0
+    batch = max(2, min(batch, 4 * PROBE**2 // size**2))
+    network, inputs = method(study.method.name).network(study, channels, 1.0), made_up(small, channels, batch)
+    kept, taken = 0, []
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         nonlocal kept
         kept += tensor.nbytes
         return tensor
 
-    for _ in range(CHECK_STEPS):
-        started, kept = time.perf_counter(), 0
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            network(inputs).square().mean().backward()
-        times.append(time.perf_counter() - started)
-    area = (study.tiles.size / size) ** 2
-    return min(times) / 2 * area, kept / 2 * area
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // side_by_side))
+    try:
+        for _ in range(CHECK_STEPS):
+            kept, started = 0, time.perf_counter()
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                field = network(inputs)
+            forward = time.perf_counter() - started
+            field.square().mean().backward()
+            taken.append((time.perf_counter() - started, forward))
+    finally:
+        torch.set_num_threads(threads)
+    area = (study.tiles.size / size) ** 2 / batch
+    seconds, forward = min(taken)
+    return _Step(forward * area, seconds * area, kept * area)
 
 
 def _existing(folder: Path) -> Path:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -132,21 +132,16 @@ class Decode:
 
     @classmethod
     def plan(cls, asked: Asked, paths: Sequence[Path], folder: Path) -> list["Decode"]:
-        """All files of a product."""
-        grid = asked.grid
+        """All files of a product; by absolute names, for a worker may have another working folder."""
+        grid, folder = asked.grid, folder.absolute()
         what = [asked.source, asked.variables, asked.vertical, str(asked.start), str(asked.end), asked.hours]
         place = [grid.crs, grid.bounds, grid.cell]
         plan = []
-        for member in members(paths):
+        for member in members([p.absolute() for p in paths]):
             stat = member.path.stat()
             key = fingerprint([what, place, str(member.path), member.inner, stat.st_size, stat.st_mtime_ns])
             plan.append(cls(member, asked, folder / f"{key}.nc"))
         return plan
-
-    def absolute(self) -> "Decode":
-        """The same for a worker with another working folder."""
-        member = replace(self.member, path=self.member.path.absolute())
-        return replace(self, member=member, path=self.path.absolute())
 
     def run(self) -> None:
         """Decode, bring to the study's cells, write the part whole; each variable keeps `at`, the levels where it has values."""
@@ -181,7 +176,7 @@ def decode(plan: Sequence[Decode], workers: Workers) -> Iterator[int]:
             yield done
         return
     with pool(workers) as executor:
-        futures = [executor.submit(one.absolute().run) for one in todo]
+        futures = [executor.submit(one.run) for one in todo]
         try:
             for future in as_completed(futures):
                 future.result()

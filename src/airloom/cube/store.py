@@ -109,13 +109,17 @@ class Cube:
         array = self._array(group)
         if group == CALENDAR:
             return array[days]
-        if group in MAPS:
-            return array[None][..., rows[:, None], columns]
-        if isinstance(array, np.ndarray):
-            return array[days][..., rows[:, None], columns]
         box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-        between = [slice(None)] * (array.ndim - 3)
-        return array.oindex[days, *between, *box][..., (rows - rows.min())[:, None], columns - columns.min()]
+        if group in MAPS:
+            found = array[None, :, *box]
+        elif isinstance(array, np.ndarray):
+            found = array[days, ..., *box]
+        else:
+            found = array.oindex[days, *[slice(None)] * (array.ndim - 3), *box]
+        y, x = rows - rows.min(), columns - columns.min()
+        if np.array_equal(y, np.arange(len(y))) and np.array_equal(x, np.arange(len(x))):
+            return found
+        return found[..., y[:, None], x]  # beyond the grid its edge goes on
 
     def map(self, name: str) -> np.ndarray | None:
         """A static map in its own unit on (y, x); None where the study has none of that name."""

@@ -128,8 +128,9 @@ class Reader:
             values = self.cube.read(group, days, *self._cells(group, tile))
             if group != CALENDAR:
                 values = mirror.weather(values, self.cube.channels(group), CHANNELS[group])
-            values = self.normaliser.scales[group].apply(values, axis=CHANNELS[group])
-            inputs[group] = _tensor(values).to(self.device)
+            scaled = torch.empty(values.shape)
+            self.normaliser.scales[group].apply(values, axis=CHANNELS[group], out=scaled.numpy())
+            inputs[group] = scaled.to(self.device)
         observed = _tensor(mirror.maps(self._observed(days, tile, seen))).to(self.device)
         taught = _tensor(mirror.maps(self._chemistry(days, tile))).to(self.device) if chemistry else None
         return Batch(inputs, observed, taught, days, tile, mirror)

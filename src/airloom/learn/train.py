@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +33,8 @@ SAVE_EVERY = 60.0  # seconds between two states within an epoch: what a crash ma
 
 @dataclass
 class Log:
-    """What an epoch gave, and the best so far; of the epoch under way the micro-batches `done`, the sum of their losses and
-    the seconds that they took.
+    """What an epoch gave, and the best so far; of the epoch under way the micro-batches `done`, the sum of their losses, the
+    seconds that they took, and those in which batches were waited for.
     """
 
     epoch: int = 0
@@ -45,6 +44,7 @@ class Log:
     done: int = 0
     lost: float = 0.0
     seconds: float = 0.0
+    waited: float = 0.0
 
 
 class PhaseTrainer:
@@ -227,7 +227,10 @@ class PhaseTrainer:
         started, numbers = time.perf_counter(), self._of_step(self.log.done, total)
         self.optimiser.zero_grad(set_to_none=True)
         lost = torch.zeros(1, device=self.trained[0].device)
-        for number, batch in islice(shares, len(self.ranks.share(numbers))):
+        for _ in self.ranks.share(numbers):
+            waiting = time.perf_counter()
+            number, batch = next(shares)
+            self.log.waited += time.perf_counter() - waiting
             torch.manual_seed(_drawn([self.seed, self.phase.number, self.log.epoch, number]))
             loss = self._loss(batch)
             self._check_finite(loss, batch)
