@@ -36,14 +36,20 @@ ANOMALOUS = 2020
 
 
 def variants(study: Study, base: Path) -> dict[str, dict[str, Any]]:
-    """What each variant changes in the study; as many samples are seen by all. `base`: the run that one of them starts from."""
+    """What each variant changes in the study; as many samples are seen, or as much time is taken, by all.
+
+    `base`: the run that one of them starts from.
+    """
     one, two, three = (p.model_dump(mode="json") for p in study.phases)
-    alone = {**two, "start_from": "scratch", "epochs": one["epochs"] + two["epochs"], "learning_rate": one["learning_rate"]}
+    alone = {**one, "number": 2, "loss": two["loss"], "epochs": one["epochs"] + two["epochs"]}
     without = {**two["loss"], "station_mse": 1, "chemistry_mse": 0, "chemistry_ssim": 0}
     years = sorted([*one["years"], ANOMALOUS])
     longer = len(years) / len(one["years"])
-    inflated = [{**p, "years": years, "epochs": round(p["epochs"] / longer)} for p in (one, two)]
+    fewer = {p["number"]: round(p["epochs"] / longer) for p in (one, two)}
+    coarse = {**one["coarse"], "epochs": round(one["coarse"]["epochs"] / longer)}
+    inflated = [{**one, "years": years, "epochs": fewer[1], "coarse": coarse}, {**two, "years": years, "epochs": fewer[2]}]
     return {
+        "as-published": {"method.gain": False, "phases.0.coarse": None, "phases.0.epochs": 7},  # as much time
         "stations-only": {"phases": [{**alone, "loss": without}, three]},
         "no-phase-1": {"phases": [alone, three]},
         "anomalous-year-in": {"phases": [*inflated, three]},

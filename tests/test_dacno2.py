@@ -1,5 +1,7 @@
 """The DACNO₂ network from outside, and what `describe` says of it."""
 
+import math
+
 import pytest
 import torch
 
@@ -207,3 +209,60 @@ def test_a_study_says_in_what_its_network_computes():
         for p in ("float32", "bfloat16")
     ]
     assert [network.reduced for network in made] == [False, True]
+
+
+# What is not in the paper
+
+
+def test_untrained_the_gain_changes_nothing_and_trained_it_is_one_factor_a_level():
+    torch.manual_seed(1)
+    plain = network(CHANNELS, levels=3).eval()
+    gaining = network(CHANNELS, levels=3, gain=True).eval()
+    gaining.load_state_dict(plain.state_dict(), strict=False)
+    inputs = groups(CHANNELS, levels=3)
+    assert torch.equal(plain(inputs), gaining(inputs))
+    with torch.no_grad():
+        gaining.gain.weight[1, 0] = 0.5  # of the second level, by the mean of the first weather channel
+        ratio = gaining(inputs) / plain(inputs)
+    expected = torch.exp(0.5 * inputs["weather"][:, :, 0].mean((1, 2, 3)))
+    torch.testing.assert_close(ratio[:, 1], expected[:, None, None].expand(-1, 16, 16))
+    torch.testing.assert_close(ratio[:, [0, 2]], torch.ones(2, 2, 16, 16))
+
+
+def test_a_gain_has_a_limit():
+    made, inputs = network({"calendar": 2, "emissions": 1}, gain=True).eval(), groups({"calendar": 2, "emissions": 1})
+    before = made(inputs)
+    with torch.no_grad():
+        made.gain.bias.fill_(100.0)
+    torch.testing.assert_close(made(inputs), before * math.exp(3))
+
+
+@pytest.mark.parametrize("scales", [1, 2, 3])
+def test_the_coarsest_scales_give_a_field_in_their_own_steps(scales):
+    whole = network(CHANNELS, levels=2)
+    field = DACNO2Method().coarsest(whole, scales)(groups(CHANNELS, levels=2))
+    steps = 2 ** (4 - scales)
+    assert field.shape == (2, 2, 16, 16)
+    cells = field.unflatten(-1, (-1, steps)).unflatten(-3, (-1, steps))  # (…, row, step, column, step)
+    assert torch.equal(cells, cells[..., :1, :, :1].expand_as(cells))
+    field.square().mean().backward()
+    assert all(
+        p.grad is None for part in (whole.fuse, whole.decode, whole.weather.stages) for p in part[scales:].parameters()
+    )
+
+
+def test_the_coarsest_scales_learn_the_weights_of_the_whole():
+    whole = network(CHANNELS)
+    part = DACNO2Method().coarsest(whole, 2)
+    trained = {name: p for name, p in part.named_parameters() if p.requires_grad}
+    part(groups(CHANNELS)).square().mean().backward()
+    assert all(p.grad is not None for p in trained.values())
+    assert {name for name in trained if not name.startswith("network.")} == {"head.weight", "head.bias"}
+    assert {name.removeprefix("network.") for name in trained} - {"head.weight", "head.bias"} <= dict(
+        whole.named_parameters()
+    ).keys()
+
+
+def test_as_many_scales_as_there_are_are_not_the_coarse_ones():
+    with pytest.raises(StudyError, match=r"phases\.coarse\.scales: 4 of 4 scales"):
+        DACNO2Method().coarsest(network(CHANNELS), 4)

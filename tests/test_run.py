@@ -201,6 +201,24 @@ def test_a_stopped_training_goes_on_to_the_same_scores_to_the_bit(finished, smal
     assert fields[0].drop_attrs().identical(fields[1].drop_attrs())
 
 
+def test_a_phase_begins_with_its_coarse_epochs_and_goes_on_after_them(copy, small, finished):
+    asked = changed(small.study, {"phases.0.coarse": {"scales": 2, "epochs": 1}})
+    run = Run(asked, small.data, copy.folder.with_name("coarse"))
+    run.train()
+    home = trained(run, 2)
+    assert [len(json.loads((at / "log.json").read_text())) for at in (home / "coarse", home)] == [1, 2]
+    weights = load_file(home / "best.safetensors")
+    before = load_file(trained(finished, 2) / "best.safetensors")
+    assert weights.keys() == before.keys()  # the coarse head is none of them
+    assert any((weights[name] != before[name]).any() for name in weights)
+    for name in ("state.safetensors", "best.safetensors", "log.json"):
+        (home / name).unlink()
+    shutil.rmtree(run.folder / "phase-3")
+    Run(asked, small.data, run.folder).train()  # as if it had been stopped when the coarse epochs were over
+    again = load_file(home / "best.safetensors")
+    assert all((weights[name] == again[name]).all() for name in weights)
+
+
 @pytest.mark.slow
 def test_two_ranks_train_and_predict_and_one_predicts_the_same(copy, small):
     folder = copy.folder.with_name("two")

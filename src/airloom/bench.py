@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 
 import torch
@@ -24,7 +25,7 @@ from airloom.study import Study, changed
 
 TITLES = ("preset", "weights", "GFLOP", "samples/s", "hours of phases", "GB to train", "s a day", "GB to predict")
 FEWEST = 3  # timed steps
-GRADIENT = 1.0  # about what a network is told to start from
+START = 1.0  # about what a network is told to give before it is trained
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,17 @@ def bench(study: Study, presets: Sequence[str] = (), *, cores: int = 2, seconds:
         asked = changed(study, {"method.preset": preset})
         whole = describe(asked)[0]
         training, predicting = (_apart(work, asked, cores, seconds) for work in (_train, _predict))
-        hours = [_samples(study, p, windows) * training.seconds / 3600 for p in study.phases] if training else []
+        hours = [_hours(asked, p, training, windows, cores, seconds) for p in study.phases] if training else []
         day = windows * predicting.seconds * study.members if predicting else None
         yield Speed(preset, whole.parameters, whole.operations, training, predicting, hours, day)
+
+
+def _hours(study: Study, phase: Phase, training: Work, windows: int, cores: int, seconds: float) -> float:
+    """Of a phase, all members, its coarse epochs among them."""
+    spent = _samples(study, phase, windows) * training.seconds
+    if phase.coarse and (coarse := _apart(partial(_train, scales=phase.coarse.scales), study, cores, seconds)):
+        spent += _samples(study, phase.coarsened, windows) * coarse.seconds
+    return spent / 3600
 
 
 def _samples(study: Study, phase: Phase, windows: int) -> int:
@@ -98,11 +107,12 @@ def _apart(work: Callable[[Study, int, float], Work], study: Study, cores: int, 
             return None
 
 
-def _train(study: Study, cores: int, seconds: float) -> Work:
-    """Steps of the first phase's micro-batch."""
+def _train(study: Study, cores: int, seconds: float, scales: int | None = None) -> Work:
+    """Steps of the first phase's micro-batch; of the coarsest `scales` alone where that is given."""
     device, batch = _begin(cores), study.phases[0].batch
     channels = {g: n for g, n in group_channels(study).items() if n}
-    network = method(study.method.name).network(study, channels, GRADIENT).to(device)
+    network = method(study.method.name).network(study, channels, START)
+    network = (method(study.method.name).coarsest(network, scales) if scales else network).to(device)
     inputs = {g: x.to(device) for g, x in made_up(study, channels, batch).items()}
     optimiser = torch.optim.AdamW(network.parameters())
 
@@ -118,7 +128,7 @@ def _predict(study: Study, cores: int, seconds: float) -> Work:
     """Tiles as many at once as prediction takes them."""
     device, batch = _begin(cores), samples_at_once(study.tiles.size, len(study.levels))
     channels = {g: n for g, n in group_channels(study).items() if n}
-    network = method(study.method.name).network(study, channels, GRADIENT).to(device)
+    network = method(study.method.name).network(study, channels, START).to(device)
     inputs = {g: x.to(device) for g, x in made_up(study, channels, batch).items()}
     return Work(_median(lambda: predict(network, inputs), seconds) / batch, _peak())
 

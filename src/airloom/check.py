@@ -151,12 +151,16 @@ def _training(study: Study, stations: Stations, workers: int, found: Findings) -
     kept = 0.0
     keep_freed_memory()  # as training does
     for phase in study.phases:
-        step = _step(study, channels, phase.batch, side_by_side)
         days, held = np.isin(years, phase.years).sum(), phase.validation.fraction
         by_days = phase.validation.by == "days"
         learnt = days * (1 - held if by_days else 1) * min(windows, phase.tiles_a_day or windows)
         checked = days * (held if by_days else 1) * windows
-        seconds = phase.epochs * (learnt * step.seconds + checked * step.forward)
+        seconds = 0.0
+        for part, scales in ((phase.coarsened, phase.coarse.scales if phase.coarse else None), (phase, None)):
+            if not part.epochs:
+                continue
+            step = _step(study, channels, phase.batch, side_by_side, scales)
+            seconds += part.epochs * (learnt * step.seconds + checked * step.forward)
         if phase.loss.former_ssim:
             seconds += days * windows * step.forward
         rounds = math.ceil(study.members / side_by_side)
@@ -179,8 +183,8 @@ class _Step:
     kept: float
 
 
-def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int) -> _Step:
-    """Measured with the threads that a process has where so many work side by side.
+def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int, scales: int | None = None) -> _Step:
+    """Measured with the threads that a process has where so many work side by side; of the coarsest `scales` where given.
 
     On small tiles of made-up numbers, as many as make PROBE × PROBE cells four times, and scaled by area: whole ones of a large
     network may not fit here, and few small ones would take longer a sample than many.
@@ -189,6 +193,8 @@ def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int)
     small = study.model_copy(update={"tiles": study.tiles.model_copy(update={"size": size, "stride": size})})
     batch = max(2, min(batch, 4 * PROBE**2 // size**2))
     network, inputs = method(study.method.name).network(study, channels, 1.0), made_up(small, channels, batch)
+    if scales:
+        network = method(study.method.name).coarsest(network, scales)
     kept, taken = 0, []
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:

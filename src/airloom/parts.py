@@ -218,6 +218,11 @@ class MethodPart(Part):
         "float32",
         description="What networks compute in, weights aside; bfloat16 is faster on recent GPUs, and on processors that have it.",
     )
+    gain: bool = Field(
+        False,
+        description="Multiply each level by a factor that is log-linear in the tile's mean weather and the calendar: it learns in "
+        "few steps what takes the encoders many. Not in the paper.",
+    )
 
 
 class Validation(Part):
@@ -267,6 +272,15 @@ class Loss(Part):
         return self
 
 
+class Coarse(Part):
+    """Epochs before a phase's others, on the network's coarsest scales alone: far cheaper, and they learn most of what is compared
+    on the cells of a chemistry model. Not in the paper.
+    """
+
+    epochs: int = Field(gt=0, description="Passes over the days.")
+    scales: int = Field(2, gt=0, description="How many, counted from that of the weather; cells halve from one to the next.")
+
+
 class Phase(Part):
     """One phase of training."""
 
@@ -283,6 +297,7 @@ class Phase(Part):
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's decay.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of features dropped while training.")
     epochs: int = Field(gt=0, description="Passes over the days, at most.")
+    coarse: Coarse | None = Field(None, description="Epochs before these, on coarse cells.")
     patience: int = Field(10, gt=0, description="Epochs without a better validation after which the phase ends.")
     batch: int = Field(16, gt=0, description="Samples a step.")
     tiles_a_day: int | None = Field(
@@ -297,6 +312,12 @@ class Phase(Part):
     )
     accumulate: int = Field(1, gt=0, description="Micro-batches a step; batch norm sees one micro-batch.")
     validation: Validation = Field(Validation(), description="What chooses the checkpoint.")
+
+    @property
+    def coarsened(self) -> "Phase":
+        """The phase that its coarse epochs are."""
+        epochs = self.coarse.epochs if self.coarse else 0
+        return self.model_copy(update={"epochs": epochs, "patience": epochs, "coarse": None})
 
     @model_validator(mode="after")
     def _by_days(self) -> "Phase":

@@ -9,7 +9,6 @@ print(run.evaluate()["rows"][0])
 run.report()
 """
 
-import copy
 import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -37,16 +36,15 @@ from airloom.learn.batches import GROUPS, Normaliser, Reader
 from airloom.learn.familiar import check_familiar
 from airloom.learn.ranks import ALONE, Ranks
 from airloom.learn.sets import Sets
-from airloom.learn.train import PhaseTrainer
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
-from airloom.nets.memory import keep_freed_memory
 from airloom.networks import Networks
 from airloom.parts import Phase
 from airloom.products import Products
 from airloom.progress import Progress, quiet
 from airloom.stations import split
 from airloom.study import Study
+from airloom.training import Training
 from airloom.verify.assemble import pairs_of, volumes_of
 from airloom.verify.collect import means
 from airloom.verify.evaluation import Volumes
@@ -138,30 +136,8 @@ class Run:
 
     def train_member(self, member: int) -> None:
         """Train one member through all phases."""
-        keep_freed_memory()
-        network, former = self._networks.random(member), None
-        if self._base:
-            self._base.load(network, member)
-            former = copy.deepcopy(network).eval()
-        for phase in self.study.phases:
-            if phase.start_from == "scratch":
-                network, former = self._networks.random(member), None
-            self._networks.set_trained(network, phase)
-            trainer = PhaseTrainer(
-                phase,
-                network,
-                former,
-                self._reader,
-                self._tiles,
-                self._sets(phase),
-                study=self.fingerprint,
-                seed=self._networks.seed(member),
-                folder=self._networks.home(phase, member),
-                name=f"phase {phase.number}" + (f" of member {member + 1}" if self.study.members > 1 else ""),
-                ranks=self.ranks,
-            )
-            trainer.run(self.progress)
-            former = copy.deepcopy(network).eval()
+        asked = self.study, self._networks, self._reader, self._tiles, self._sets
+        Training(*asked, ranks=self.ranks, progress=self.progress).member(member)
 
     def predict(self) -> Path:
         """Weights to fields: a Zarr store a phase and, if asked, of the last drawn to the stations; NetCDF of the final one,

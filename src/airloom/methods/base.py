@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from airloom.errors import StudyError
 from airloom.study import Study
 
 
@@ -37,6 +38,14 @@ class Method(ABC):
     @abstractmethod
     def decoder(self, network: nn.Module) -> list[nn.Module]:
         """The parts that a phase with `train: decoder` changes."""
+
+    def coarsest(self, network: nn.Module, scales: int) -> nn.Module:
+        """The coarsest `scales` of a network as a network that shares its weights, and gives its field in coarse steps.
+
+        Raises:
+            StudyError: the method's networks have no scales, or not so many.
+        """
+        raise StudyError(f"phases.coarse: {self.name} has no coarse scales to begin with. Leave it out.")
 
 
 class Ensemble(nn.Module):

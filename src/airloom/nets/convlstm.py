@@ -69,11 +69,11 @@ class ClimbingConvLSTM(nn.Module):
             for i, width in enumerate(widths)
         )
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Last states, coarse to fine."""
+    def forward(self, x: Tensor, stages: int | None = None) -> list[Tensor]:
+        """Last states, coarse to fine; of the first `stages` alone where that is given."""
         states: list[Tensor] = []
         last: list[Tensor] = []
-        for stage in self.stages:
+        for stage in list(self.stages)[:stages]:
             if states:
                 kept = states[1::2]  # every second step, the last among them
                 x = torch.cat(kept)

@@ -6,7 +6,7 @@ from torch import nn
 
 from airloom.errors import StudyError, nearest
 from airloom.methods.base import Method
-from airloom.methods.dacno2.network import DACNO2, PRESETS
+from airloom.methods.dacno2.network import DACNO2, PRESETS, Coarsest
 from airloom.study import Study
 
 
@@ -40,7 +40,18 @@ class DACNO2Method(Method):
             widths=widths,
             start=start,
             reduced=study.method.precision == "bfloat16",
+            gain=study.method.gain,
         )
+
+    def coarsest(self, network: nn.Module, scales: int) -> nn.Module:
+        """Its scales from that of the weather on."""
+        assert isinstance(network, DACNO2)
+        if scales >= len(network.fuse):
+            raise StudyError(
+                f"phases.coarse.scales: {scales} of {len(network.fuse)} scales are not the coarse ones. Use fewer, or leave "
+                "coarse out."
+            )
+        return Coarsest(network, scales)
 
     def decoder(self, network: nn.Module) -> list[nn.Module]:
         """Fusion, decoder and head."""

@@ -12,6 +12,7 @@ from airloom.nets.convlstm import ClimbingConvLSTM, DescendingCNN
 from airloom.nets.inception import Lifted, inception_3d
 from airloom.nets.levels import double
 
+MOST_GAIN = 3.0  # of the logarithm: a factor of twenty
 WEATHER_LEVELS = 5  # single-level weather informs the lowest five levels
 
 
@@ -43,6 +44,7 @@ class DACNO2(nn.Module):
         widths: channels of each scale; the finest `scales` of them are used.
         start: the output before training, in units of the normalised target.
         reduced: compute in bfloat16 all but the head; weights stay float32.
+        gain: multiply each level by a factor that is log-linear in the tile's mean weather and the calendar; not in the paper.
     """
 
     def __init__(
@@ -55,11 +57,12 @@ class DACNO2(nn.Module):
         dropout: float = 0.0,
         start: float = 1.0,
         reduced: bool = False,
+        gain: bool = False,
     ) -> None:
         super().__init__()
         self.reduced = reduced
         encoder, upper, decoder = (list(w[-scales:]) for w in (widths.encoder, widths.upper, widths.decoder))
-        self.levels = levels
+        self.levels, self.decoder = levels, decoder
         self.maps = [g for g in ("emissions", "geography") if channels.get(g)]
         self.weather = ClimbingConvLSTM(channels["weather"], encoder, dropout=dropout) if channels.get("weather") else None
         self.upper = (
@@ -85,19 +88,31 @@ class DACNO2(nn.Module):
         )
         self.head = nn.Linear(decoder[-1], 1)
         nn.init.constant_(self.head.bias, math.log(math.expm1(start)))  # softplus of it is `start`
+        self.gain = nn.Linear(_means(channels, levels), levels) if gain else None
+        if self.gain is not None:
+            nn.init.zeros_(self.gain.weight)  # every factor is 1
+            nn.init.zeros_(self.gain.bias)
 
     def forward(self, groups: dict[str, Tensor]) -> Tensor:
         """Normalised NO₂ on (batch, level, y, x) from calendar (batch, channel), weather (batch, time, channel, y, x), upper
         (batch, time, channel, level, y, x) and maps (1 or batch, channel, y, x).
         """
-        with torch.autocast(self.head.weight.device.type, torch.bfloat16) if self.reduced else nullcontext():
-            state = self._state(groups)
-        return functional.softplus(self.head(state.float().movedim(1, -1))).squeeze(-1)  # (batch, level, y, x, 1) → (…, x)
+        return self.field(groups, len(self.fuse), self.head)
 
-    def _state(self, groups: dict[str, Tensor]) -> Tensor:
-        """What the decoder ends with, (batch, channel, level, y, x)."""
+    def field(self, groups: dict[str, Tensor], scales: int, head: nn.Linear) -> Tensor:
+        """The field that `head` reads off the coarsest `scales`, on the cells of the last of them."""
+        with torch.autocast(head.weight.device.type, torch.bfloat16) if self.reduced else nullcontext():
+            state = self._state(groups, scales)
+        field = functional.softplus(head(state.float().movedim(1, -1))).squeeze(-1)  # (batch, level, y, x, 1) → (…, x)
+        if self.gain is None:
+            return field
+        factor = self.gain(_day(groups)).clamp(-MOST_GAIN, MOST_GAIN).exp()  # (batch, level)
+        return field * factor[:, :, None, None]
+
+    def _state(self, groups: dict[str, Tensor], scales: int) -> Tensor:
+        """What the decoder ends with at a scale, (batch, channel, level, y, x)."""
         state: Tensor | None = None
-        for parts, fuse, decode in zip(self.encode(groups), self.fuse, self.decode, strict=True):
+        for parts, fuse, decode in zip(self.encode(groups, scales), self.fuse, self.decode, strict=False):
             here = fuse(parts)  # (batch, channel, level, y, x)
             if state is not None:
                 here = torch.cat([here.expand(len(state), -1, -1, -1, -1), double(state)], 1)
@@ -105,17 +120,19 @@ class DACNO2(nn.Module):
         assert state is not None
         return state
 
-    def encode(self, groups: dict[str, Tensor]) -> list[list[Tensor | Lifted]]:
-        """What each group gives to each scale, coarse to fine, and in which levels it stands."""
-        found: list[list[Tensor | Lifted]] = [[] for _ in self.fuse]
+    def encode(self, groups: dict[str, Tensor], scales: int | None = None) -> list[list[Tensor | Lifted]]:
+        """What each group gives to each of the coarsest `scales`, by default all, coarse to fine, and in which levels it
+        stands.
+        """
+        found: list[list[Tensor | Lifted]] = [[] for _ in self.fuse[:scales]]
         for group in self.maps:  # a map that all samples share comes, and is encoded, once
-            for scale, features in zip(found, self.surface[group](groups[group]), strict=True):
+            for scale, features in zip(found, self.surface[group](groups[group]), strict=False):
                 scale.append(Lifted(features, 1, self.levels))
         if self.weather is not None:
-            for scale, features in zip(found, self.weather(groups["weather"]), strict=True):
+            for scale, features in zip(found, self.weather(groups["weather"], scales), strict=True):
                 scale.append(Lifted(features, WEATHER_LEVELS, self.levels))
         if self.upper is not None:
-            for scale, features in zip(found, self.upper(groups["upper"]), strict=True):
+            for scale, features in zip(found, self.upper(groups["upper"], scales), strict=True):
                 scale.append(features)
         if self.calendar is not None:
             embedding = self.calendar(groups["calendar"])[:, :, None, None]
@@ -123,3 +140,41 @@ class DACNO2(nn.Module):
             cells = (first.features if isinstance(first, Lifted) else first).shape[-2:]
             found[0].append(Lifted(embedding.expand(-1, -1, *cells), self.levels, self.levels))
         return found
+
+
+class Coarsest(nn.Module):
+    """The coarsest `scales` of a network as a network of its own, which shares its weights but has its own head.
+
+    It gives its field on the cells of the whole network, in steps as large as its own cells, and freezes what it has no use for.
+    """
+
+    def __init__(self, network: DACNO2, scales: int) -> None:
+        super().__init__()
+        self.network, self.scales = network, scales
+        self.head = nn.Linear(network.decoder[scales - 1], 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.constant_(self.head.bias, float(network.head.bias.detach()))
+        climbing = [encoder.stages for encoder in (network.weather, network.upper) if encoder is not None]
+        for finer in [
+            network.head,
+            *(part for parts in (network.fuse, network.decode, *climbing) for part in parts[scales:]),
+        ]:
+            finer.requires_grad_(False)
+
+    def forward(self, groups: dict[str, Tensor]) -> Tensor:
+        """As the whole network."""
+        field = self.network.field(groups, self.scales, self.head)
+        steps = 2 ** (len(self.network.fuse) - self.scales)
+        return field.repeat_interleave(steps, -1).repeat_interleave(steps, -2)
+
+
+def _means(channels: dict[str, int], levels: int) -> int:
+    """How many numbers `_day` gives."""
+    return channels.get("weather", 0) + levels * channels.get("upper", 0) + channels.get("calendar", 0)
+
+
+def _day(groups: dict[str, Tensor]) -> Tensor:
+    """The tile's mean weather of a day, on each level where it has some, and the calendar: (batch, number)."""
+    means = {"weather": (1, 3, 4), "upper": (1, 4, 5)}  # time, y, x
+    found = [groups[group].mean(axes).flatten(1) for group, axes in means.items() if group in groups]
+    return torch.cat([*found, *([groups["calendar"]] if "calendar" in groups else [])], 1)

@@ -1,0 +1,77 @@
+"""A member of a run carried through the phases."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from airloom.grid import Tile
+from airloom.learn.batches import Reader
+from airloom.learn.ranks import Ranks
+from airloom.learn.sets import Sets
+from airloom.learn.train import PhaseTrainer
+from airloom.methods.registry import method
+from airloom.nets.memory import keep_freed_memory
+from airloom.networks import Networks
+from airloom.parts import Phase
+from airloom.progress import Progress
+from airloom.study import Study
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training of a run needs.
+
+    `study`: what is asked; `networks`: the run's; `reader`: reads batches; `tiles`: windows of the grid; `sets`: which values a
+    phase sees; `ranks`: the processes that train together; `progress`: is told how far it is.
+    """
+
+    study: Study
+    networks: Networks
+    reader: Reader
+    tiles: Sequence[Tile]
+    sets: Callable[[Phase], Sets]
+    ranks: Ranks
+    progress: Progress
+
+    def member(self, member: int) -> None:
+        """Train one member through all phases, each with its coarse epochs first where it has some.
+
+        Raises:
+            Stopped, DataError, CheckpointError, StudyError: as `PhaseTrainer`.
+        """
+        keep_freed_memory()
+        network, former = self.networks.random(member), None
+        if self.networks.base:
+            self.networks.base.load(network, member)
+            former = copy.deepcopy(network).eval()
+        for phase in self.study.phases:
+            if phase.start_from == "scratch":
+                network, former = self.networks.random(member), None
+            self.networks.set_trained(network, phase)
+            if phase.coarse:
+                coarsest = method(self.study.method.name).coarsest(network, phase.coarse.scales)
+                self._trainer(phase.coarsened, coarsest, former, member, "coarse").run(self.progress)
+                self.networks.set_trained(network, phase)  # `coarsest` froze the finer scales
+            self._trainer(phase, network, former, member).run(self.progress)
+            former = copy.deepcopy(network).eval()
+
+    def _trainer(
+        self, phase: Phase, network: nn.Module, former: nn.Module | None, member: int, part: str = ""
+    ) -> PhaseTrainer:
+        """What trains a phase of a member, or a part of it that has a folder of its own."""
+        of_member = f" of member {member + 1}" if self.study.members > 1 else ""
+        return PhaseTrainer(
+            phase,
+            network,
+            former,
+            self.reader,
+            self.tiles,
+            self.sets(phase),
+            study=self.networks.mark,
+            seed=self.networks.seed(member),
+            folder=self.networks.home(phase, member) / part,
+            name=f"phase {phase.number}{of_member}{f' ({part})' if part else ''}",
+            ranks=self.ranks,
+        )
