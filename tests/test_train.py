@@ -1,6 +1,7 @@
 """Training: resumed as if never stopped, on the right days and stations."""
 
 import copy
+import json
 import os
 import signal
 
@@ -124,6 +125,11 @@ def test_crashed_at_any_step_it_goes_on_from_the_state_within_the_epoch(tmp_path
     assert losses(trainer(tmp_path, ASKED, network, reader=reader).run(quiet)) == log
     assert same(network.state_dict(), weights)
     assert len(reader.asked) == len(asked) - step - step // STEPS * CHECKS
+
+
+def test_an_epoch_tells_its_time_and_how_much_of_it_was_waited_for_batches(uninterrupted):
+    for epoch in json.loads((uninterrupted[0] / "log.json").read_text()):
+        assert 0 <= epoch["waited"] < epoch["seconds"]
 
 
 def test_a_phase_that_has_ended_trains_no_more(uninterrupted):

@@ -182,10 +182,9 @@ class PhaseTrainer:
         started = time.perf_counter()
         found = self.validate()
         spent = self.log.seconds + time.perf_counter() - started
-        facts = {"epoch": self.log.epoch + 1, "train": self.log.lost / len(batches), "validation": found, "seconds": spent}
-        self.log = replace(
-            self.log, epoch=self.log.epoch + 1, epochs=[*self.log.epochs, facts], done=0, lost=0.0, seconds=0.0
-        )
+        facts = {"epoch": self.log.epoch + 1, "train": self.log.lost / len(batches), "validation": found}
+        facts |= {"seconds": spent, "waited": self.log.waited}
+        self.log = Log(self.log.epoch + 1, self.log.best, self.log.best_epoch, [*self.log.epochs, facts])
         if found < self.log.best:
             self.log.best, self.log.best_epoch = found, self.log.epoch
             if self.ranks.lead:
