@@ -3,7 +3,7 @@
     python benchmarks/estimates.py STUDY RUN --data DIR [--workers 2]
 
 RUN is the folder of a finished run of STUDY on this machine, by as many workers and without interruption. Writes
-benchmarks/results/estimates.json: seconds of each stage, estimated and measured, and their ratio; a study's entry replaces an
+benchmarks/results/estimates.json: seconds of each stage and of all, estimated and measured, and their ratio; a study's entry replaces an
 earlier one of its name.
 """
 
@@ -42,10 +42,9 @@ def main() -> None:
     asked = parser.parse_args()
     study = load(asked.study)
     found, taken = check(study, asked.data, asked.run, workers=asked.workers), read_json(asked.run / TIMINGS)
-    stages = {}
-    for stage in STAGES:
-        estimated, measured = of_stage(found.seconds, stage), of_stage(taken, stage)
-        stages[stage] = {"estimated_s": estimated, "measured_s": measured, "ratio": estimated / measured}
+    both = {stage: (of_stage(found.seconds, stage), of_stage(taken, stage)) for stage in STAGES}
+    both["all"] = sum(a for a, _ in both.values()), sum(b for _, b in both.values())
+    stages = {stage: {"estimated_s": a, "measured_s": b, "ratio": a / b} for stage, (a, b) in both.items()}
     result = read_json(asked.out) if asked.out.is_file() else {}
     result[study.name] = {
         "date": str(date.today()),

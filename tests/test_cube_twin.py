@@ -350,3 +350,4 @@ def test_a_check_tells_dates_levels_and_stations(copied, tmp_path, monkeypatch):
     assert "chemistry: 2019-02-01T00 … 2019-02-01T23, 7 files\n  1 of 2 days are in no file, 2019-01-31 the first" in text
     assert "  chemistry: no file is at 250 m" in text
     assert "daily flights: 1 files" in text
+    assert found.there.tolist() == [True, True]  # a day without chemistry is still one to learn from

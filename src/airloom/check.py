@@ -3,6 +3,7 @@
 import math
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import xarray as xr
 from airloom.cube.build import BLOCK_BYTES, input_files, read_assimilated, read_stations
 from airloom.cube.decode import Asked, products
 from airloom.cube.layers import group_channels
-from airloom.cube.store import IN_MEMORY
+from airloom.cube.store import IN_MEMORY, INPUTS
 from airloom.cube.weather import HOURS
 from airloom.errors import DataError
 from airloom.grid import tiles
@@ -41,6 +42,7 @@ class Findings:
     disk: float = 0.0  # bytes
     memory: float = 0.0  # bytes
     standing: float = 0.0  # bytes of the cube that are in memory while a network learns
+    there: np.ndarray | None = None  # days of the period that the weather's files have, bool on (time,); None: not known
 
 
 def check(study: Study, data: Path, folder: Path, *, workers: int = 2) -> Findings:
@@ -57,7 +59,9 @@ def check(study: Study, data: Path, folder: Path, *, workers: int = 2) -> Findin
     for part, paths in files.items():
         size = sum(p.stat().st_size for p in paths)
         found.lines.append(f"{part}: {len(paths)} files, {size / 1e6:.1f} MB, {paths[0].name} … {paths[-1].name}")
+    started = time.perf_counter()
     stations = read_stations(study, data)
+    found.seconds["prepare"] = time.perf_counter() - started
     _stations(study, stations, read_assimilated(study, data), found)
     for asked in products(study):
         _product(asked, files[asked.group], workers, found)
@@ -119,6 +123,8 @@ def _product(asked: Asked, paths: list[Path], workers: int, found: Findings) -> 
         first, last = min(s[0] for s in spans), max(s[1] for s in spans)
         found.lines.append(f"{asked.group}: {first} … {last}, {len(files)} files")
         told = np.any([(days >= a.astype(days.dtype)) & (days <= b.astype(days.dtype)) for a, b in spans], 0)
+        if asked.group in INPUTS:
+            found.there = told if found.there is None else found.there & told
         if not told.all():
             found.lines.append(f"  {(~told).sum()} of {len(days)} days are in no file, {days[~told][0]} the first")
     _levels(asked, files, part, found)
@@ -147,6 +153,7 @@ def _training(study: Study, stations: Stations, workers: int, found: Findings) -
     channels = {g: n for g, n in group_channels(study).items() if n}
     found.lines.append("inputs: " + ", ".join(f"{n} {g}" for g, n in channels.items()))
     years = stations.daily.time.dt.year.to_numpy()
+    years = years if found.there is None else years[found.there]
     side_by_side = min(workers, study.members)
     kept = 0.0
     keep_freed_memory()  # as training does
@@ -195,7 +202,7 @@ def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int,
     network, inputs = method(study.method.name).network(study, channels, 1.0), made_up(small, channels, batch)
     if scales:
         network = method(study.method.name).coarsest(network, scales)
-    kept, taken = 0, []
+    kept, steps, forwards = 0, [], []
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         nonlocal kept
@@ -205,18 +212,23 @@ def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int,
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // side_by_side))
     try:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):  # a first step, which is not timed
+            network(inputs).square().mean().backward()
         for _ in range(CHECK_STEPS):
-            kept, started = 0, time.perf_counter()
-            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-                field = network(inputs)
-            forward = time.perf_counter() - started
-            field.square().mean().backward()
-            taken.append((time.perf_counter() - started, forward))
+            steps.append(_timed(lambda: network(inputs).square().mean().backward()))
+            with torch.no_grad():
+                forwards.append(_timed(lambda: network(inputs)))
     finally:
         torch.set_num_threads(threads)
     area = (study.tiles.size / size) ** 2 / batch
-    seconds, forward = min(taken)
-    return _Step(forward * area, seconds * area, kept * area)
+    return _Step(min(forwards) * area, min(steps) * area, kept * area)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """Seconds that some work takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def _existing(folder: Path) -> Path:

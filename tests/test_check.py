@@ -1,0 +1,62 @@
+"""What `airloom check` estimates."""
+
+import numpy as np
+import pytest
+
+from airloom import check
+from airloom.cube.build import read_stations
+from airloom.study import changed
+
+
+@pytest.fixture
+def steps(monkeypatch) -> list[tuple]:
+    """What was measured: a sample forward takes a second, and three with the way back; a coarse one a tenth of that."""
+    asked = []
+
+    def step(study, channels, batch, side_by_side, scales=None):
+        asked.append((batch, side_by_side, scales))
+        share = 0.1 if scales else 1.0
+        return check._Step(1.0 * share, 3.0 * share, 1e6)
+
+    monkeypatch.setattr(check, "_step", step)
+    return asked
+
+
+def estimated(study, small, there=None, workers=1) -> check.Findings:
+    found = check.Findings(there=there)
+    check._training(study, read_stations(small.study, small.data), workers, found)
+    return found
+
+
+def test_an_epoch_is_its_samples_and_those_that_validate(small, steps):
+    seconds = estimated(small.study, small).seconds["train phase 2 (at most)"]
+    assert seconds == pytest.approx(2 * (0.8 * 31 * 3 + 0.2 * 31))  # two epochs, the 31 days of December
+
+
+def test_a_phase_near_the_former_model_computes_that_once(small, steps):
+    by_days = changed(small.study, {"phases.1.loss.former_ssim": 0})
+    with_former, without = (estimated(s, small).seconds["train phase 3 (at most)"] for s in (small.study, by_days))
+    assert with_former - without == pytest.approx(39)  # the days of 2023, forward
+
+
+def test_days_that_no_file_has_are_not_counted(small, steps):
+    there = np.arange(70) % 2 == 0  # of December's 31 days 16
+    seconds = estimated(small.study, small, there).seconds["train phase 2 (at most)"]
+    assert seconds == pytest.approx(2 * (0.8 * 16 * 3 + 0.2 * 16))
+
+
+def test_members_side_by_side_take_the_time_of_one(small, steps):
+    three = changed(small.study, {"members": 3})
+    one, two = (estimated(three, small, workers=w).seconds["train phase 2 (at most)"] for w in (1, 2))
+    assert one == pytest.approx(3 / 2 * two)  # three rounds, and two
+    assert {s[1] for s in steps} == {1, 2}
+
+
+def test_coarse_epochs_are_counted_as_such(small, steps):
+    coarse = changed(small.study, {"phases.0.coarse": {"scales": 2, "epochs": 10}})
+    more = (
+        estimated(coarse, small).seconds["train phase 2 (at most)"]
+        - estimated(small.study, small).seconds["train phase 2 (at most)"]
+    )
+    assert more == pytest.approx(0.1 * 10 * (0.8 * 31 * 3 + 0.2 * 31))
+    assert (8, 1, 2) in steps
