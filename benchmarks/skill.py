@@ -46,10 +46,10 @@ def variants(study: Study, base: Path) -> dict[str, dict[str, Any]]:
     years = sorted([*one["years"], ANOMALOUS])
     longer = len(years) / len(one["years"])
     fewer = {p["number"]: round(p["epochs"] / longer) for p in (one, two)}
-    coarse = {**one["coarse"], "epochs": round(one["coarse"]["epochs"] / longer)}
+    coarse = [{**c, "epochs": round(c["epochs"] / longer)} for c in one["coarse"]]
     inflated = [{**one, "years": years, "epochs": fewer[1], "coarse": coarse}, {**two, "years": years, "epochs": fewer[2]}]
     return {
-        "as-published": {"method.gain": False, "phases.0.coarse": None, "phases.0.epochs": 7},  # as much time
+        "as-published": {"method.gain": False, "phases.0.coarse": [], "phases.0.epochs": 7},  # as much time
         "stations-only": {"phases": [{**alone, "loss": without}, three]},
         "no-phase-1": {"phases": [alone, three]},
         "anomalous-year-in": {"phases": [*inflated, three]},
@@ -69,9 +69,12 @@ def plan(study: Study) -> Plan:
     return Plan(study.period.start, study.period.end, lon=lon, lat=lat, size=size, cell=cell, days=DAYS)
 
 
-def airloom_command(*words: object) -> None:
-    """Run a verb as a user would, its progress shown."""
-    subprocess.run([Path(sys.executable).parent / "airloom", *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+def airloom_command(*words: object, ranks: int = 1) -> None:
+    """Run a verb as a user would, its progress shown; shared by so many ranks of one thread each."""
+    scripts = Path(sys.executable).parent
+    command = [scripts / "airloom"] if ranks == 1 else [scripts / "torchrun", "--nproc-per-node", ranks, "-m", "airloom"]
+    threads = {"OMP_NUM_THREADS": "1"} if ranks > 1 else {}
+    subprocess.run([*map(str, [*command, *words])], check=True, stdout=subprocess.DEVNULL, env={**os.environ, **threads})
 
 
 def make_twin(asked: Plan, folder: Path, cores: int) -> None:
@@ -86,7 +89,12 @@ def carry(name: str, study: Study, folder: Path, cores: int) -> dict[str, Any]:
     path, run = folder / "studies" / f"{name}.yaml", folder / "runs" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True), encoding="utf-8")
-    airloom_command("run", path, "--data", folder / "twin", "--folder", run, "--workers", cores)
+    at = path, "--data", folder / "twin", "--folder", run
+    airloom_command("prepare", *at, "--workers", cores)
+    for verb in ("train", "predict"):  # two ranks of one thread do a quarter more than one of two threads
+        airloom_command(verb, *at, ranks=cores)
+    for verb in ("evaluate", "report"):
+        airloom_command(verb, *at)
     scores = json.loads((run / "scores.json").read_text())
     strata = {"all", "urban", "suburban", "rural", "anomaly", "column 0-1000 m", "column 1000-5000 m"}
     return {

@@ -53,10 +53,10 @@ def test_members_side_by_side_take_the_time_of_one(small, steps):
 
 
 def test_coarse_epochs_are_counted_as_such(small, steps):
-    coarse = changed(small.study, {"phases.0.coarse": {"scales": 2, "epochs": 10}})
+    coarse = changed(small.study, {"phases.0.coarse": [{"scales": 1, "epochs": 4}, {"scales": 2, "epochs": 6}]})
     more = (
         estimated(coarse, small).seconds["train phase 2 (at most)"]
         - estimated(small.study, small).seconds["train phase 2 (at most)"]
     )
     assert more == pytest.approx(0.1 * 10 * (0.8 * 31 * 3 + 0.2 * 31))
-    assert (8, 1, 2) in steps
+    assert {(8, 1, 1), (8, 1, 2)} <= set(steps)

@@ -7,7 +7,7 @@ import torch
 
 from airloom.errors import StudyError
 from airloom.methods.dacno2.method import DACNO2Method
-from airloom.methods.dacno2.network import DACNO2, PRESETS, Widths
+from airloom.methods.dacno2.network import DACNO2, PRESETS, Gain, Widths
 from airloom.methods.describe import describe, made_up
 from airloom.nets.inception import Lifted
 from airloom.study import Study, changed
@@ -214,26 +214,51 @@ def test_a_study_says_in_what_its_network_computes():
 # What is not in the paper
 
 
-def test_untrained_the_gain_changes_nothing_and_trained_it_is_one_factor_a_level():
+def test_untrained_the_gain_changes_nothing():
     torch.manual_seed(1)
-    plain = network(CHANNELS, levels=3).eval()
-    gaining = network(CHANNELS, levels=3, gain=True).eval()
+    plain, gaining = network(CHANNELS, levels=3).eval(), network(CHANNELS, levels=3, gain=True).eval()
     gaining.load_state_dict(plain.state_dict(), strict=False)
     inputs = groups(CHANNELS, levels=3)
     assert torch.equal(plain(inputs), gaining(inputs))
+
+
+def test_a_gain_is_a_factor_on_a_level_by_the_days_weather_and_the_cell():
+    gain, inputs, maps = Gain(CHANNELS, 3, 4), groups(CHANNELS, levels=3), torch.randn(1, 4, 2, 2)
     with torch.no_grad():
-        gaining.gain.weight[1, 0] = 0.5  # of the second level, by the mean of the first weather channel
-        ratio = gaining(inputs) / plain(inputs)
-    expected = torch.exp(0.5 * inputs["weather"][:, :, 0].mean((1, 2, 3)))
-    torch.testing.assert_close(ratio[:, 1], expected[:, None, None].expand(-1, 16, 16))
-    torch.testing.assert_close(ratio[:, [0, 2]], torch.ones(2, 2, 16, 16))
+        gain.day.weight[0, 0] = 0.5  # of the first level, by the tile's mean of the first weather channel
+        gain.cell.weight[1, 1] = 0.25  # of the second level, by the cell's second
+        gain.cell.weight[2, -1] = 0.1  # of the third, by what the maps' encoders see last
+        factor = gain(inputs, [maps], (2, 2))
+    tile, cells = inputs["weather"][:, :, 0].mean((1, 2, 3)), inputs["weather"][:, :, 1].mean(1)
+    torch.testing.assert_close(factor[:, 0], torch.exp(0.5 * tile)[:, None, None].expand(-1, 2, 2))
+    torch.testing.assert_close(factor[:, 1], torch.exp(0.25 * cells))
+    torch.testing.assert_close(factor[:, 2], torch.exp(0.1 * maps[:, 3]).expand(2, -1, -1))
+
+
+def test_a_gain_is_smooth_between_the_coarsest_cells():
+    gain = Gain({"weather": 1}, 1, 0)
+    with torch.no_grad():
+        gain.cell.weight.fill_(1.0)
+        factor = gain({"weather": torch.tensor([[0.0, 1.0]]).expand(1, 24, 1, 2, 2)}, [], (4, 4))
+    expected = torch.tensor([0.0, 0.25, 0.75, 1.0])  # a quarter of the way between two centres, then three
+    torch.testing.assert_close(factor.log()[0, 0], expected.expand(4, -1))
+
+
+@pytest.mark.parametrize("channels", [{"calendar": 2, "emissions": 1}, {"emissions": 1}, {"upper": 2}], ids=str)
+def test_a_gain_does_without_what_a_study_lacks(channels):
+    made, inputs = network(channels, gain=True).eval(), groups(channels)
+    with torch.no_grad():
+        before = made(inputs)
+        for weight in made.gain.parameters():
+            weight.fill_(0.1)
+        assert not torch.equal(made(inputs), before)
 
 
 def test_a_gain_has_a_limit():
     made, inputs = network({"calendar": 2, "emissions": 1}, gain=True).eval(), groups({"calendar": 2, "emissions": 1})
     before = made(inputs)
     with torch.no_grad():
-        made.gain.bias.fill_(100.0)
+        made.gain.day.bias.fill_(100.0)
     torch.testing.assert_close(made(inputs), before * math.exp(3))
 
 

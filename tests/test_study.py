@@ -78,6 +78,10 @@ BAD = {
     "no variables": ({"weather__variables": []}, "weather.variables: .*at least 1 item"),
     "nothing to learn": ({"phases__0__loss": {"station_mse": 0}}, "phases.0.loss: all weights are 0"),
     "even window": ({"phases__1__loss__ssim_window": 6}, "ssim_window 6 is even"),
+    "fine before coarse": (
+        {"phases__0__coarse": [{"scales": 2, "epochs": 1}, {"scales": 1, "epochs": 1}]},
+        "phases.0.coarse: scales 2, 1; list the coarsest, with fewest scales, first",
+    ),
     "hours backwards": ({"hours": [13, 11]}, r"hours: \[13, 11\] are no hours of a day; write first and one past the last"),
     "hours beyond the day": ({"hours": [11, 25]}, r"hours: \[11, 25\] are no hours of a day"),
     "more hours needed than there are": (

@@ -85,9 +85,10 @@ def bench(study: Study, presets: Sequence[str] = (), *, cores: int = 2, seconds:
 
 def _hours(study: Study, phase: Phase, training: Work, windows: int, cores: int, seconds: float) -> float:
     """Of a phase, all members, its coarse epochs among them."""
-    spent = _samples(study, phase, windows) * training.seconds
-    if phase.coarse and (coarse := _apart(partial(_train, scales=phase.coarse.scales), study, cores, seconds)):
-        spent += _samples(study, phase.coarsened, windows) * coarse.seconds
+    spent = 0.0
+    for stage, scales in phase.stages:
+        work = _apart(partial(_train, scales=scales), study, cores, seconds) if scales else training
+        spent += _samples(study, stage, windows) * (work or training).seconds
     return spent / 3600
 
 

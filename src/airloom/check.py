@@ -163,11 +163,9 @@ def _training(study: Study, stations: Stations, workers: int, found: Findings) -
         learnt = days * (1 - held if by_days else 1) * min(windows, phase.tiles_a_day or windows)
         checked = days * (held if by_days else 1) * windows
         seconds = 0.0
-        for part, scales in ((phase.coarsened, phase.coarse.scales if phase.coarse else None), (phase, None)):
-            if not part.epochs:
-                continue
+        for stage, scales in phase.stages:
             step = _step(study, channels, phase.batch, side_by_side, scales)
-            seconds += part.epochs * (learnt * step.seconds + checked * step.forward)
+            seconds += stage.epochs * (learnt * step.seconds + checked * step.forward)
         if phase.loss.former_ssim:
             seconds += days * windows * step.forward
         rounds = math.ceil(study.members / side_by_side)

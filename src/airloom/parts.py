@@ -4,7 +4,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from airloom.grid import Grid
 from airloom.sources.base import StationArea, StationType
@@ -220,8 +220,8 @@ class MethodPart(Part):
     )
     gain: bool = Field(
         False,
-        description="Multiply each level by a factor that is log-linear in the tile's mean weather and the calendar: it learns in "
-        "few steps what takes the encoders many. Not in the paper.",
+        description="Multiply each level by a factor that is log-linear in the day's mean weather, in the calendar and in what maps "
+        "tell of the coarsest cells: it learns in few steps what takes the encoders many. Not in the paper.",
     )
 
 
@@ -297,7 +297,7 @@ class Phase(Part):
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's decay.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of features dropped while training.")
     epochs: int = Field(gt=0, description="Passes over the days, at most.")
-    coarse: Coarse | None = Field(None, description="Epochs before these, on coarse cells.")
+    coarse: tuple[Coarse, ...] = Field((), description="Epochs before these, on coarse cells, the coarsest first.")
     patience: int = Field(10, gt=0, description="Epochs without a better validation after which the phase ends.")
     batch: int = Field(16, gt=0, description="Samples a step.")
     tiles_a_day: int | None = Field(
@@ -314,10 +314,25 @@ class Phase(Part):
     validation: Validation = Field(Validation(), description="What chooses the checkpoint.")
 
     @property
-    def coarsened(self) -> "Phase":
-        """The phase that its coarse epochs are."""
-        epochs = self.coarse.epochs if self.coarse else 0
-        return self.model_copy(update={"epochs": epochs, "patience": epochs, "coarse": None})
+    def stages(self) -> tuple[tuple["Phase", int | None], ...]:
+        """What it consists of: each of its coarse epochs' as a phase with its scales, and itself, with all."""
+        return (
+            *(
+                (self.model_copy(update={"epochs": c.epochs, "patience": c.epochs, "coarse": ()}), c.scales)
+                for c in self.coarse
+            ),
+            (self, None),
+        )
+
+    @field_validator("coarse")
+    @classmethod
+    def _ascending(cls, coarse: tuple[Coarse, ...]) -> tuple[Coarse, ...]:
+        scales = [c.scales for c in coarse]
+        if scales != sorted(set(scales)):
+            raise ValueError(
+                f"scales {', '.join(map(str, scales))}; list the coarsest, with fewest scales, first, and each once"
+            )
+        return coarse
 
     @model_validator(mode="after")
     def _by_days(self) -> "Phase":

@@ -49,12 +49,10 @@ class Training:
         for phase in self.study.phases:
             if phase.start_from == "scratch":
                 network, former = self.networks.random(member), None
-            self.networks.set_trained(network, phase)
-            if phase.coarse:
-                coarsest = method(self.study.method.name).coarsest(network, phase.coarse.scales)
-                self._trainer(phase.coarsened, coarsest, former, member, "coarse").run(self.progress)
-                self.networks.set_trained(network, phase)  # `coarsest` froze the finer scales
-            self._trainer(phase, network, former, member).run(self.progress)
+            for stage, scales in phase.stages:
+                self.networks.set_trained(network, phase)  # a coarse stage has frozen the finer scales
+                trained = method(self.study.method.name).coarsest(network, scales) if scales else network
+                self._trainer(stage, trained, former, member, f"coarse-{scales}" if scales else "").run(self.progress)
             former = copy.deepcopy(network).eval()
 
     def _trainer(

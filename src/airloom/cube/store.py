@@ -16,6 +16,7 @@ from airloom.errors import DataError, StudyError
 from airloom.grid import Grid
 from airloom.hours import Hours
 from airloom.ledger import Entry, Ledger
+from airloom.machine import memory
 from airloom.stations import Stations
 from airloom.study import Study
 
@@ -23,7 +24,9 @@ CALENDAR = "calendar"
 MAPS = ("emissions", "geography")
 GRIDDED = ("weather", "upper", "chemistry", "ground")
 INPUTS = ("weather", "upper")  # a day without them is left out; one without chemistry only teaches less
-IN_MEMORY = 2**30  # bytes of a group that is read whole, once
+IN_MEMORY = min(
+    4 * 2**30, memory() // 8
+)  # bytes of a group that is read whole, once: a store is decompressed at every reading
 
 
 @dataclass(frozen=True, eq=False)

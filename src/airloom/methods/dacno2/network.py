@@ -1,6 +1,7 @@
 """The DACNO₂ network (paper 000, §2.3, Fig. 2)."""
 
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class DACNO2(nn.Module):
         widths: channels of each scale; the finest `scales` of them are used.
         start: the output before training, in units of the normalised target.
         reduced: compute in bfloat16 all but the head; weights stay float32.
-        gain: multiply each level by a factor that is log-linear in the tile's mean weather and the calendar; not in the paper.
+        gain: multiply each level by a `Gain`; not in the paper.
     """
 
     def __init__(
@@ -88,10 +89,7 @@ class DACNO2(nn.Module):
         )
         self.head = nn.Linear(decoder[-1], 1)
         nn.init.constant_(self.head.bias, math.log(math.expm1(start)))  # softplus of it is `start`
-        self.gain = nn.Linear(_means(channels, levels), levels) if gain else None
-        if self.gain is not None:
-            nn.init.zeros_(self.gain.weight)  # every factor is 1
-            nn.init.zeros_(self.gain.bias)
+        self.gain = Gain(channels, levels, len(self.maps) * encoder[0]) if gain else None
 
     def forward(self, groups: dict[str, Tensor]) -> Tensor:
         """Normalised NO₂ on (batch, level, y, x) from calendar (batch, channel), weather (batch, time, channel, y, x), upper
@@ -102,17 +100,18 @@ class DACNO2(nn.Module):
     def field(self, groups: dict[str, Tensor], scales: int, head: nn.Linear) -> Tensor:
         """The field that `head` reads off the coarsest `scales`, on the cells of the last of them."""
         with torch.autocast(head.weight.device.type, torch.bfloat16) if self.reduced else nullcontext():
-            state = self._state(groups, scales)
+            encoded = self.encode(groups, scales)
+            state = self._state(encoded)
         field = functional.softplus(head(state.float().movedim(1, -1))).squeeze(-1)  # (batch, level, y, x, 1) → (…, x)
         if self.gain is None:
             return field
-        factor = self.gain(_day(groups)).clamp(-MOST_GAIN, MOST_GAIN).exp()  # (batch, level)
-        return field * factor[:, :, None, None]
+        maps = [part.features for part in encoded[0][: len(self.maps)] if isinstance(part, Lifted)]
+        return field * self.gain(groups, maps, field.shape[-2:])
 
-    def _state(self, groups: dict[str, Tensor], scales: int) -> Tensor:
-        """What the decoder ends with at a scale, (batch, channel, level, y, x)."""
+    def _state(self, encoded: list[list[Tensor | Lifted]]) -> Tensor:
+        """What the decoder ends with at the last scale that is encoded, (batch, channel, level, y, x)."""
         state: Tensor | None = None
-        for parts, fuse, decode in zip(self.encode(groups, scales), self.fuse, self.decode, strict=False):
+        for parts, fuse, decode in zip(encoded, self.fuse, self.decode, strict=False):
             here = fuse(parts)  # (batch, channel, level, y, x)
             if state is not None:
                 here = torch.cat([here.expand(len(state), -1, -1, -1, -1), double(state)], 1)
@@ -142,6 +141,43 @@ class DACNO2(nn.Module):
         return found
 
 
+class Gain(nn.Module):
+    """A factor on each level of a field, log-linear in the day's mean weather, over the tile and in the cell, in the calendar,
+    and in what the maps' encoders see in the coarsest cell.
+
+    Arguments:
+        channels: as `DACNO2`.
+        levels: heights of the field.
+        seen: channels of the maps' encoders, together.
+    """
+
+    def __init__(self, channels: dict[str, int], levels: int, seen: int) -> None:
+        super().__init__()
+        weather = channels.get("weather", 0) + levels * channels.get("upper", 0)
+        cell, day = weather + seen, weather + channels.get("calendar", 0)
+        self.cell = nn.Conv2d(cell, levels, 1, bias=False) if cell else None
+        self.day = nn.Linear(day, levels) if day else None
+        for weight in self.parameters():
+            nn.init.zeros_(weight)  # every factor is 1
+
+    def forward(self, groups: dict[str, Tensor], maps: Sequence[Tensor], cells: Sequence[int]) -> Tensor:
+        """The factor on (batch, level, y, x) for a field of so many `cells`, smooth between the coarsest.
+
+        `maps`: features of the maps on the coarsest cells, each (1 or batch, channel, y, x).
+        """
+        means = [groups[g].mean(1).flatten(1, -3) for g in ("weather", "upper") if g in groups]  # (batch, number, y, x)
+        log: Tensor | float = 0.0
+        if self.cell is not None:
+            batch = max(len(part) for part in [*means, *maps])
+            known = torch.cat([part.float().expand(batch, -1, -1, -1) for part in [*means, *maps]], 1)
+            log = functional.interpolate(self.cell(known), tuple(cells), mode="bilinear")
+        if self.day is not None:
+            day = [*(m.mean((-2, -1)) for m in means), *([groups["calendar"]] if "calendar" in groups else [])]
+            log = log + self.day(torch.cat(day, 1))[:, :, None, None]
+        assert isinstance(log, Tensor)
+        return log.clamp(-MOST_GAIN, MOST_GAIN).exp()
+
+
 class Coarsest(nn.Module):
     """The coarsest `scales` of a network as a network of its own, which shares its weights but has its own head.
 
@@ -166,15 +202,3 @@ class Coarsest(nn.Module):
         field = self.network.field(groups, self.scales, self.head)
         steps = 2 ** (len(self.network.fuse) - self.scales)
         return field.repeat_interleave(steps, -1).repeat_interleave(steps, -2)
-
-
-def _means(channels: dict[str, int], levels: int) -> int:
-    """How many numbers `_day` gives."""
-    return channels.get("weather", 0) + levels * channels.get("upper", 0) + channels.get("calendar", 0)
-
-
-def _day(groups: dict[str, Tensor]) -> Tensor:
-    """The tile's mean weather of a day, on each level where it has some, and the calendar: (batch, number)."""
-    means = {"weather": (1, 3, 4), "upper": (1, 4, 5)}  # time, y, x
-    found = [groups[group].mean(axes).flatten(1) for group, axes in means.items() if group in groups]
-    return torch.cat([*found, *([groups["calendar"]] if "calendar" in groups else [])], 1)
