@@ -49,7 +49,12 @@ def variants(study: Study, base: Path) -> dict[str, dict[str, Any]]:
     coarse = [{**c, "epochs": round(c["epochs"] / longer)} for c in one["coarse"]]
     inflated = [{**one, "years": years, "epochs": fewer[1], "coarse": coarse}, {**two, "years": years, "epochs": fewer[2]}]
     return {
-        "as-published": {"method.gain": False, "phases.0.coarse": [], "phases.0.epochs": 7},  # as much time
+        "as-published": {
+            "method.gain": False,
+            "method.pyramid": False,
+            "phases.0.coarse": [],
+            "phases.0.epochs": 7,
+        },  # as much time
         "stations-only": {"phases": [{**alone, "loss": without}, three]},
         "no-phase-1": {"phases": [alone, three]},
         "anomalous-year-in": {"phases": [*inflated, three]},

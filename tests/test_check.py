@@ -53,7 +53,9 @@ def test_members_side_by_side_take_the_time_of_one(small, steps):
 
 
 def test_coarse_epochs_are_counted_as_such(small, steps):
-    coarse = changed(small.study, {"phases.0.coarse": [{"scales": 1, "epochs": 4}, {"scales": 2, "epochs": 6}]})
+    coarse = changed(
+        small.study, {"method.pyramid": True, "phases.0.coarse": [{"scales": 1, "epochs": 4}, {"scales": 2, "epochs": 6}]}
+    )
     more = (
         estimated(coarse, small).seconds["train phase 2 (at most)"]
         - estimated(small.study, small).seconds["train phase 2 (at most)"]

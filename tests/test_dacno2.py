@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from airloom.errors import StudyError
 from airloom.methods.dacno2.method import DACNO2Method
@@ -263,29 +264,37 @@ def test_a_gain_has_a_limit():
 
 
 @pytest.mark.parametrize("scales", [1, 2, 3])
-def test_the_coarsest_scales_give_a_field_in_their_own_steps(scales):
-    whole = network(CHANNELS, levels=2)
-    field = DACNO2Method().coarsest(whole, scales)(groups(CHANNELS, levels=2))
-    steps = 2 ** (4 - scales)
-    assert field.shape == (2, 2, 16, 16)
-    cells = field.unflatten(-1, (-1, steps)).unflatten(-3, (-1, steps))  # (…, row, step, column, step)
-    assert torch.equal(cells, cells[..., :1, :, :1].expand_as(cells))
-    field.square().mean().backward()
-    assert all(
-        p.grad is None for part in (whole.fuse, whole.decode, whole.weather.stages) for p in part[scales:].parameters()
-    )
+def test_the_whole_pyramid_goes_on_where_its_coarsest_scales_leave_off(scales):
+    whole, inputs = network(CHANNELS, levels=2, pyramid=True, gain=True), groups(CHANNELS, levels=2)
+    part = DACNO2Method().coarsest(whole, scales)
+    optimiser = torch.optim.SGD(part.parameters(), 0.1)
+    before = whole.eval()(inputs)
+    part(inputs).square().mean().backward()
+    optimiser.step()
+    assert not torch.equal(whole(inputs), before)
+    assert torch.equal(whole(inputs), part(inputs))  # finer heads tell nothing yet
 
 
-def test_the_coarsest_scales_learn_the_weights_of_the_whole():
-    whole = network(CHANNELS)
-    part = DACNO2Method().coarsest(whole, 2)
-    trained = {name: p for name, p in part.named_parameters() if p.requires_grad}
+def test_heads_of_a_pyramid_add_up():
+    torch.manual_seed(1)
+    made, inputs = network(CHANNELS, levels=2, pyramid=True).eval(), groups(CHANNELS, levels=2)
+    with torch.no_grad():
+        for head in [*made.coarse_heads, made.head]:
+            head.weight.zero_()
+            head.bias.fill_(0.5)
+        torch.testing.assert_close(made(inputs), functional.softplus(torch.full((2, 2, 16, 16), 2.0)))
+        torch.testing.assert_close(made.field(inputs, 3), functional.softplus(torch.full((2, 2, 16, 16), 1.5)))
+
+
+@pytest.mark.parametrize("scales", [1, 2, 3])
+def test_the_coarsest_scales_learn_weights_of_the_whole_and_leave_the_finer_ones(scales):
+    whole = network(CHANNELS, pyramid=True)
+    part = DACNO2Method().coarsest(whole, scales)
     part(groups(CHANNELS)).square().mean().backward()
-    assert all(p.grad is not None for p in trained.values())
-    assert {name for name in trained if not name.startswith("network.")} == {"head.weight", "head.bias"}
-    assert {name.removeprefix("network.") for name in trained} - {"head.weight", "head.bias"} <= dict(
-        whole.named_parameters()
-    ).keys()
+    assert all(p.grad is not None for p in part.parameters() if p.requires_grad)
+    finer = [whole.head, *whole.coarse_heads[scales:]]
+    finer += [p for parts in (whole.fuse, whole.decode, whole.weather.stages) for p in parts[scales:]]
+    assert not any(p.requires_grad for part in finer for p in part.parameters())
 
 
 def test_as_many_scales_as_there_are_are_not_the_coarse_ones():

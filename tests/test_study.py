@@ -82,6 +82,10 @@ BAD = {
         {"phases__0__coarse": [{"scales": 2, "epochs": 1}, {"scales": 1, "epochs": 1}]},
         "phases.0.coarse: scales 2, 1; list the coarsest, with fewest scales, first",
     ),
+    "coarse without heads": (
+        {"phases__0__coarse": [{"scales": 1, "epochs": 1}]},
+        "phases.0.coarse: coarse scales have no heads to learn with; set method.pyramid: true",
+    ),
     "hours backwards": ({"hours": [13, 11]}, r"hours: \[13, 11\] are no hours of a day; write first and one past the last"),
     "hours beyond the day": ({"hours": [11, 25]}, r"hours: \[11, 25\] are no hours of a day"),
     "more hours needed than there are": (

@@ -223,6 +223,11 @@ class MethodPart(Part):
         description="Multiply each level by a factor that is log-linear in the day's mean weather, in the calendar and in what maps "
         "tell of the coarsest cells: it learns in few steps what takes the encoders many. Not in the paper.",
     )
+    pyramid: bool = Field(
+        False,
+        description="Give each scale a head of its own and add up what they tell, so that finer scales go on where coarse epochs "
+        "leave off. Not in the paper.",
+    )
 
 
 class Validation(Part):

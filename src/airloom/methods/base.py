@@ -40,7 +40,7 @@ class Method(ABC):
         """The parts that a phase with `train: decoder` changes."""
 
     def coarsest(self, network: nn.Module, scales: int) -> nn.Module:
-        """The coarsest `scales` of a network as a network that shares its weights, and gives its field in coarse steps.
+        """The coarsest `scales` of a network as a network that shares its weights, and gives its field on the same cells.
 
         Raises:
             StudyError: the method's networks have no scales, or not so many.

@@ -41,6 +41,7 @@ class DACNO2Method(Method):
             start=start,
             reduced=study.method.precision == "bfloat16",
             gain=study.method.gain,
+            pyramid=study.method.pyramid,
         )
 
     def coarsest(self, network: nn.Module, scales: int) -> nn.Module:
@@ -54,6 +55,6 @@ class DACNO2Method(Method):
         return Coarsest(network, scales)
 
     def decoder(self, network: nn.Module) -> list[nn.Module]:
-        """Fusion, decoder and head."""
+        """Fusion, decoder and heads."""
         assert isinstance(network, DACNO2)
-        return [network.fuse, network.decode, network.head]
+        return [network.fuse, network.decode, network.head, network.coarse_heads]

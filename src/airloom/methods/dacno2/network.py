@@ -46,6 +46,7 @@ class DACNO2(nn.Module):
         start: the output before training, in units of the normalised target.
         reduced: compute in bfloat16 all but the head; weights stay float32.
         gain: multiply each level by a `Gain`; not in the paper.
+        pyramid: each scale has a head of its own, and what they tell adds up; not in the paper.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class DACNO2(nn.Module):
         start: float = 1.0,
         reduced: bool = False,
         gain: bool = False,
+        pyramid: bool = False,
     ) -> None:
         super().__init__()
         self.reduced = reduced
@@ -88,36 +90,53 @@ class DACNO2(nn.Module):
             inception_3d(d + (decoder[i - 1] if i else 0), d, dropout=dropout) for i, d in enumerate(decoder)
         )
         self.head = nn.Linear(decoder[-1], 1)
-        nn.init.constant_(self.head.bias, math.log(math.expm1(start)))  # softplus of it is `start`
+        self.coarse_heads = nn.ModuleList(nn.Linear(width, 1) for width in decoder[:-1] if pyramid)
+        first, *finer = [*self.coarse_heads, self.head]
+        nn.init.constant_(first.bias, math.log(math.expm1(start)))  # softplus of it is `start`
+        for head in finer:  # nothing is added to what coarser scales tell
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
         self.gain = Gain(channels, levels, len(self.maps) * encoder[0]) if gain else None
 
     def forward(self, groups: dict[str, Tensor]) -> Tensor:
         """Normalised NO₂ on (batch, level, y, x) from calendar (batch, channel), weather (batch, time, channel, y, x), upper
         (batch, time, channel, level, y, x) and maps (1 or batch, channel, y, x).
         """
-        return self.field(groups, len(self.fuse), self.head)
+        return self.field(groups, len(self.fuse))
 
-    def field(self, groups: dict[str, Tensor], scales: int, head: nn.Linear) -> Tensor:
-        """The field that `head` reads off the coarsest `scales`, on the cells of the last of them."""
-        with torch.autocast(head.weight.device.type, torch.bfloat16) if self.reduced else nullcontext():
+    def field(self, groups: dict[str, Tensor], scales: int) -> Tensor:
+        """What the coarsest `scales` tell, on the cells of the whole network; fewer than all have heads in a pyramid alone."""
+        with torch.autocast(self.head.weight.device.type, torch.bfloat16) if self.reduced else nullcontext():
             encoded = self.encode(groups, scales)
-            state = self._state(encoded)
-        field = functional.softplus(head(state.float().movedim(1, -1))).squeeze(-1)  # (batch, level, y, x, 1) → (…, x)
+            states = self._states(encoded)
+        field = functional.softplus(self._read(states))
         if self.gain is None:
             return field
         maps = [part.features for part in encoded[0][: len(self.maps)] if isinstance(part, Lifted)]
         return field * self.gain(groups, maps, field.shape[-2:])
 
-    def _state(self, encoded: list[list[Tensor | Lifted]]) -> Tensor:
-        """What the decoder ends with at the last scale that is encoded, (batch, channel, level, y, x)."""
-        state: Tensor | None = None
+    def _read(self, states: list[Tensor]) -> Tensor:
+        """The sum of what heads read off the scales' states, coarse to fine, on the finest cells: (batch, level, y, x)."""
+        last = len(self.fuse) - 1
+        heads = dict(enumerate(self.coarse_heads)) | {last: self.head}
+        told: Tensor | None = None
+        for scale in range(last + 1):
+            told = None if told is None else double(told)
+            if scale in heads and scale < len(states):
+                here = heads[scale](states[scale].float().movedim(1, -1)).squeeze(-1)  # (batch, level, y, x, 1) → (…, x)
+                told = here if told is None else told + here
+        assert told is not None
+        return told
+
+    def _states(self, encoded: list[list[Tensor | Lifted]]) -> list[Tensor]:
+        """The decoder's states at the scales that are encoded, coarse to fine, each (batch, channel, level, y, x)."""
+        states: list[Tensor] = []
         for parts, fuse, decode in zip(encoded, self.fuse, self.decode, strict=False):
             here = fuse(parts)  # (batch, channel, level, y, x)
-            if state is not None:
-                here = torch.cat([here.expand(len(state), -1, -1, -1, -1), double(state)], 1)
-            state = decode(here)
-        assert state is not None
-        return state
+            if states:
+                here = torch.cat([here.expand(len(states[-1]), -1, -1, -1, -1), double(states[-1])], 1)
+            states.append(decode(here))
+        return states
 
     def encode(self, groups: dict[str, Tensor], scales: int | None = None) -> list[list[Tensor | Lifted]]:
         """What each group gives to each of the coarsest `scales`, by default all, coarse to fine, and in which levels it
@@ -179,26 +198,21 @@ class Gain(nn.Module):
 
 
 class Coarsest(nn.Module):
-    """The coarsest `scales` of a network as a network of its own, which shares its weights but has its own head.
+    """The coarsest `scales` of a network that is a pyramid, as a network of its own that shares its weights.
 
-    It gives its field on the cells of the whole network, in steps as large as its own cells, and freezes what it has no use for.
+    It gives its field on the cells of the whole network, freezes what it has no use for, and leaves off where the whole goes on.
     """
 
     def __init__(self, network: DACNO2, scales: int) -> None:
         super().__init__()
         self.network, self.scales = network, scales
-        self.head = nn.Linear(network.decoder[scales - 1], 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.constant_(self.head.bias, float(network.head.bias.detach()))
         climbing = [encoder.stages for encoder in (network.weather, network.upper) if encoder is not None]
-        for finer in [
-            network.head,
-            *(part for parts in (network.fuse, network.decode, *climbing) for part in parts[scales:]),
-        ]:
-            finer.requires_grad_(False)
+        finer = [
+            part for parts in (network.fuse, network.decode, network.coarse_heads, *climbing) for part in parts[scales:]
+        ]
+        for part in [network.head, *finer]:
+            part.requires_grad_(False)
 
     def forward(self, groups: dict[str, Tensor]) -> Tensor:
         """As the whole network."""
-        field = self.network.field(groups, self.scales, self.head)
-        steps = 2 ** (len(self.network.fuse) - self.scales)
-        return field.repeat_interleave(steps, -1).repeat_interleave(steps, -2)
+        return self.network.field(groups, self.scales)
