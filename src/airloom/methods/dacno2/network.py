@@ -90,8 +90,9 @@ class DACNO2(nn.Module):
             inception_3d(d + (decoder[i - 1] if i else 0), d, dropout=dropout) for i, d in enumerate(decoder)
         )
         self.head = nn.Linear(decoder[-1], 1)
-        self.coarse_heads = nn.ModuleList(nn.Linear(width, 1) for width in decoder[:-1] if pyramid)
-        first, *finer = [*self.coarse_heads, self.head]
+        coarse = [nn.Linear(width, 1) for width in decoder[:-1]] if pyramid else []
+        self.coarse_heads = nn.ModuleList(coarse)
+        first, *finer = [*coarse, self.head]
         nn.init.constant_(first.bias, math.log(math.expm1(start)))  # softplus of it is `start`
         for head in finer:  # nothing is added to what coarser scales tell
             nn.init.zeros_(head.weight)
