@@ -45,6 +45,13 @@ def test_days_that_no_file_has_are_not_counted(small, steps):
     assert seconds == pytest.approx(2 * (0.8 * 16 * 3 + 0.2 * 16))
 
 
+def test_validation_sees_as_few_tiles_of_a_day_as_training(small, steps):
+    cut = {"tiles": {"size": 16, "stride": 16}}
+    whole, one = (changed(small.study, {**cut, "phases.0.tiles_a_day": n}) for n in (None, 1))
+    four, single = (estimated(s, small).seconds["train phase 2 (at most)"] for s in (whole, one))
+    assert four == pytest.approx(4 * single)
+
+
 def test_members_side_by_side_take_the_time_of_one(small, steps):
     three = changed(small.study, {"members": 3})
     one, two = (estimated(three, small, workers=w).seconds["train phase 2 (at most)"] for w in (1, 2))

@@ -160,8 +160,8 @@ def _training(study: Study, stations: Stations, workers: int, found: Findings) -
     for phase in study.phases:
         days, held = np.isin(years, phase.years).sum(), phase.validation.fraction
         by_days = phase.validation.by == "days"
-        learnt = days * (1 - held if by_days else 1) * min(windows, phase.tiles_a_day or windows)
-        checked = days * (held if by_days else 1) * windows
+        seen = days * min(windows, phase.tiles_a_day or windows)
+        learnt, checked = seen * (1 - held if by_days else 1), seen * (held if by_days else 1)
         seconds = 0.0
         for stage, scales in phase.stages:
             step = _step(study, channels, phase.batch, side_by_side, scales)

@@ -320,14 +320,9 @@ class Phase(Part):
 
     @property
     def stages(self) -> tuple[tuple["Phase", int | None], ...]:
-        """What it consists of: each of its coarse epochs' as a phase with its scales, and itself, with all."""
-        return (
-            *(
-                (self.model_copy(update={"epochs": c.epochs, "patience": c.epochs, "coarse": ()}), c.scales)
-                for c in self.coarse
-            ),
-            (self, None),
-        )
+        """Its coarse epochs as phases of their own, each with its scales, and then itself, with all (None)."""
+        alike = {c.scales: {"epochs": c.epochs, "patience": c.epochs, "coarse": ()} for c in self.coarse}
+        return (*((self.model_copy(update=changes), scales) for scales, changes in alike.items()), (self, None))
 
     @field_validator("coarse")
     @classmethod

@@ -191,11 +191,11 @@ class Study(Part):
         if drawn and drawn not in numbers and self.base is None:
             raise ValueError(f"assimilation.phase: {drawn} is not among the phases {numbers}; name one of them")
         for i, phase in enumerate(self.phases):
-            where = f"phases.{i}.loss"
             if phase.coarse and not self.method.pyramid:
                 raise ValueError(
                     f"phases.{i}.coarse: coarse scales have no heads to learn with; set method.pyramid: true as well"
                 )
+            where = f"phases.{i}.loss"
             if phase.loss.chemistry and not self.chemistry:
                 raise ValueError(
                     f"{where}: chemistry_mse and chemistry_ssim need the study's part `chemistry`, which is absent"

@@ -186,16 +186,15 @@ class Gain(nn.Module):
         `maps`: features of the maps on the coarsest cells, each (1 or batch, channel, y, x).
         """
         means = [groups[g].mean(1).flatten(1, -3) for g in ("weather", "upper") if g in groups]  # (batch, number, y, x)
-        log: Tensor | float = 0.0
+        logs = []
         if self.cell is not None:
             batch = max(len(part) for part in [*means, *maps])
             known = torch.cat([part.float().expand(batch, -1, -1, -1) for part in [*means, *maps]], 1)
-            log = functional.interpolate(self.cell(known), tuple(cells), mode="bilinear")
+            logs.append(functional.interpolate(self.cell(known), tuple(cells), mode="bilinear"))
         if self.day is not None:
             day = [*(m.mean((-2, -1)) for m in means), *([groups["calendar"]] if "calendar" in groups else [])]
-            log = log + self.day(torch.cat(day, 1))[:, :, None, None]
-        assert isinstance(log, Tensor)
-        return log.clamp(-MOST_GAIN, MOST_GAIN).exp()
+            logs.append(self.day(torch.cat(day, 1))[:, :, None, None])
+        return sum(logs[1:], logs[0]).clamp(-MOST_GAIN, MOST_GAIN).exp()
 
 
 class Coarsest(nn.Module):
