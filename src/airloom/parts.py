@@ -315,7 +315,7 @@ class Phase(Part):
         description="Show every batch as it is or mirrored east to west, north to south or both, winds and maps and targets "
         "alike: more weather to learn from where days are few. Not in the paper.",
     )
-    accumulate: int = Field(1, gt=0, description="Micro-batches a step; batch norm sees one micro-batch.")
+    accumulate: int = Field(1, gt=0, description="Micro-batches a step; normalisation within the network sees one.")
     validation: Validation = Field(Validation(), description="What chooses the checkpoint.")
 
     @property

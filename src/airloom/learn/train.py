@@ -23,6 +23,7 @@ from airloom.learn.ranks import ALONE, Ranks
 from airloom.learn.sets import Sets
 from airloom.learn.stop import Stopped, stop_asked
 from airloom.nets.memory import samples_at_once
+from airloom.nets.norm import settle
 from airloom.parts import Phase
 from airloom.progress import Progress
 
@@ -50,9 +51,9 @@ class Log:
 class PhaseTrainer:
     """Trains one phase in a folder: `state.safetensors` to go on from, `best.safetensors`, `log.json`.
 
-    Ranks share the micro-batches of each step and add their gradients; batch norm sees one micro-batch, its running
-    statistics are the ranks' mean. What is drawn at random depends on seed, phase, epoch and micro-batch alone, so a state
-    need not hold it, and ranks draw what one process would.
+    Ranks share the micro-batches of each step and add their gradients, and what these tell of running statistics. What is drawn
+    at random depends on seed, phase, epoch and micro-batch alone, so a state need not hold it, and ranks draw what one process
+    would.
 
     Arguments:
         phase: what to do.
@@ -239,11 +240,12 @@ class PhaseTrainer:
         self._set_rate(self.log.epoch * total + numbers[-1])
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimiser.step()
+        settle(self.network)
         self.log.done, self.log.lost = numbers[-1] + 1, self.log.lost + float(lost)
         self.log.seconds += time.perf_counter() - started
 
     def _join(self, lost: Tensor) -> None:
-        """Add gradients and losses of all ranks, and take the mean of batch norm's running statistics."""
+        """Add gradients and losses of all ranks, and take the mean of their statistics."""
         if self.ranks.size == 1:
             return
         for weight in self.trained:
@@ -300,7 +302,7 @@ class PhaseTrainer:
 
 
 def _to_training(network: nn.Module) -> None:
-    """Training mode, but for parts that are frozen: their batch norm and dropout stay as they are when predicting."""
+    """Training mode, but for parts that are frozen: their statistics and dropout stay as they are when predicting."""
     network.train()
     for part in network.modules():
         weights = list(part.parameters())

@@ -1,6 +1,6 @@
 """Inception blocks: parallel convolutions of several reaches, concatenated (paper 000, §2.3.2).
 
-Batch norm, activation and dropout work channel by channel, so one of each behind the concatenation is the same as one
+Normalisation, activation and dropout work channel by channel, so one of each behind the concatenation is the same as one
 behind each branch, and costs a fifth of the passes over memory.
 """
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from airloom.nets.levels import fold, pointwise, share_levels, unfold
+from airloom.nets.norm import BatchRenorm
 
 MERGED = 16  # outputs up to which square kernels run as one: a convolution computes so many at a time anyway
 
@@ -38,7 +39,7 @@ class Lifted:
 
 
 class Inception(nn.Module):
-    """Branches of convolutions, then batch norm, SiLU and dropout, on (batch, channel, y, x) or with levels before y.
+    """Branches of convolutions, then batch renormalisation, SiLU and dropout, on (batch, channel, y, x) or with levels before y.
 
     The branches, concatenated in this order: a convolution for each of `squares`; one along y after one along x where `long`
     is their reach; one along levels where `vertical`; the largest of 3 × 3 cells through a pointwise convolution. Whole
@@ -61,7 +62,7 @@ class Inception(nn.Module):
         self.long: nn.Sequential | None = _crossed(inputs, next(widths), long) if long is not None else None
         self.vertical = nn.Conv3d(inputs, next(widths), (3, 1, 1), padding=(1, 0, 0), bias=False) if vertical else None
         self.pooled = nn.Conv2d(inputs, next(widths), 1, bias=False)
-        self.norm = nn.BatchNorm2d(outputs)
+        self.norm = BatchRenorm(outputs)
         self.dropout = (nn.Dropout3d if vertical else nn.Dropout2d)(dropout)
 
     def forward(self, x: Tensor | Sequence[Tensor | Lifted]) -> Tensor:
