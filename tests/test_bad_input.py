@@ -127,7 +127,9 @@ def test_a_variable_that_no_file_holds(copied):
 
 def test_a_variable_that_one_file_lacks_takes_its_days(copied):
     rewritten(copied.data / "weather" / "era5land-2023-02.nc", lambda f: f.drop_vars("u10"))
-    cube = run_of(copied.study, copied.data).prepare()
+    run = run_of(copied.study, copied.data)
+    run.prepare()
+    cube = run.cube
     out = {e.what: e.why for e in cube.ledger.of("day", "out")}
     assert out == {
         "2023-01-15": "no weather: missing whole",
@@ -152,7 +154,9 @@ def test_a_block_of_nan_takes_its_day_and_is_named(copied):
         return file
 
     rewritten(copied.data / WEATHER, gap)
-    cube = run_of(copied.study, copied.data).prepare()
+    run = run_of(copied.study, copied.data)
+    run.prepare()
+    cube = run.cube
     out = {e.what: e.why for e in cube.ledger.of("day", "out")}
     assert out == {"2022-12-11": "no weather: missing t2m (5 h)", "2023-01-15": "no weather: missing whole"}
     day = np.flatnonzero(cube.days == np.datetime64("2022-12-11"))[0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airloom import check
-from airloom.cube.build import read_stations
+from airloom.cube.stations import read_stations
 from airloom.study import changed
 
 
@@ -24,7 +24,12 @@ def steps(monkeypatch) -> list[tuple]:
 
 def estimated(study, small, there=None, workers=1) -> check.Findings:
     found = check.Findings(there=there)
-    check._training(study, read_stations(small.study, small.data), workers, found)
+    check._training(
+        study,
+        read_stations(small.study.stations, "no2", small.study.target_grid, small.study.period, small.data),
+        workers,
+        found,
+    )
     return found
 
 

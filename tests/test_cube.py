@@ -233,7 +233,7 @@ def test_files_that_changed_since_the_cube_was_built_are_noticed(small, copied, 
 # A cube in parts --------------------------------------------------------------------------------------------------------
 
 POINTS = {
-    "while stations are screened": ("airloom.cube.build.screen", 1),
+    "while stations are screened": ("airloom.cube.stations.screen", 1),
     "after the calendar": ("airloom.cube.build._put", 3),
     "before the first file is decoded": ("airloom.cube.decode.Decode.run", 1),
     "in the middle of decoding": ("airloom.cube.decode.Decode.run", 3),

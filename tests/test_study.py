@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from airloom.errors import StudyError
+from airloom.kinds import open_study
 from airloom.study import Study, load, parse
 
 STUDIES = sorted((Path(__file__).parents[1] / "studies").glob("*.yaml"))
@@ -29,15 +30,15 @@ def changed(**changes) -> dict:
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
 def test_shipped_studies_load(path):
-    assert load(path).name == path.stem
+    assert open_study(path).name == path.stem
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
 def test_a_study_written_and_read_again_is_itself(path, tmp_path):
-    study = load(path)
+    study = open_study(path)
     again = tmp_path / "again.yaml"
     again.write_text(yaml.safe_dump(study.model_dump(mode="json")), encoding="utf-8")
-    assert load(again) == study
+    assert open_study(again) == study
 
 
 BAD = {

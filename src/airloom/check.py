@@ -11,9 +11,10 @@ import numpy as np
 import torch
 import xarray as xr
 
-from airloom.cube.build import BLOCK_BYTES, input_files, read_assimilated, read_stations
+from airloom.cube.build import BLOCK_BYTES, input_files
 from airloom.cube.decode import Asked, products
 from airloom.cube.layers import group_channels
+from airloom.cube.stations import read_assimilated, read_stations
 from airloom.cube.store import IN_MEMORY, INPUTS
 from airloom.cube.weather import HOURS
 from airloom.errors import DataError
@@ -60,9 +61,9 @@ def check(study: Study, data: Path, folder: Path, *, workers: int = 2) -> Findin
         size = sum(p.stat().st_size for p in paths)
         found.lines.append(f"{part}: {len(paths)} files, {size / 1e6:.1f} MB, {paths[0].name} … {paths[-1].name}")
     started = time.perf_counter()
-    stations = read_stations(study, data)
+    stations = read_stations(study.stations, study.pollutant, study.target_grid, study.period, data, study.hours)
     found.seconds["prepare"] = time.perf_counter() - started
-    _stations(study, stations, read_assimilated(study, data), found)
+    _stations(study, stations, read_assimilated(study.stations, data), found)
     for asked in products(study):
         _product(asked, files[asked.group], workers, found)
     _training(study, stations, workers, found)

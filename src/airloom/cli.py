@@ -15,14 +15,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from airloom import kinds
 from airloom.errors import AirloomError, StudyError
+from airloom.kinds import AnyRun, AnyStudy
 from airloom.progress import Progress as Reporter
 from airloom.progress import quiet
-from airloom.study import Study, changed, keys, load
+from airloom.study import Study, changed, keys
 
 if TYPE_CHECKING:
     from airloom.learn.ranks import Ranks
-    from airloom.run import Run
 
 app = App(
     name="airloom",
@@ -63,10 +64,8 @@ def demo(
 @app.command
 def check(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
     """Look at study, files, dates and stations, and estimate disk, memory and time; writes nothing."""
-    from airloom.check import check as look
-
     asked = _study(study, set_)
-    for line in look(asked, _data(asked, data), _folder(asked, folder), workers=workers).lines:
+    for line in kinds.check(asked, _data(asked, data), _folder(asked, folder), workers=workers):
         print(line)
 
 
@@ -84,7 +83,7 @@ def prepare(
 ) -> None:
     """Bring all files to one store, the cube: aligned, screened, with a ledger of what was left out and why."""
     with _run(study, data, folder, workers, set_) as run:
-        print(run.prepare(scheduler).path)
+        print(run.prepare(scheduler))
 
 
 @app.command
@@ -200,10 +199,8 @@ def screen(
 @app.command
 def describe(study: StudyFile, *, set_: Set = None) -> None:
     """Show the study's network: its parts, what they give for one sample, their weights and their arithmetic."""
-    from airloom.methods.describe import describe as look
-
     table = Table("part", "kind", "gives", *(Column(c, justify="right") for c in ("weights", "GFLOP")), box=None)
-    for row in look(_study(study, set_)):
+    for row in kinds.describe(_study(study, set_)):
         shape = " × ".join(map(str, row.shape)) if row.shape else ""
         name = f"{'  ' * row.depth}{row.name.rpartition('.')[2]}"
         table.add_row(escape(name), row.kind, shape, f"{row.parameters:,}", f"{row.operations / 1e9:.3f}")
@@ -230,6 +227,8 @@ def bench(
 
     table = Table(TITLES[0], *(Column(title, justify="right") for title in TITLES[1:]), box=None)
     asked = _study(study or STUDY, set_)
+    if not isinstance(asked, Study):
+        raise StudyError(f"bench: measures networks on tiles, and {asked.method.name} is none. Name a study of dacno2.")
     with console.status(f"{asked.title}: tiles of {asked.tiles.size} cells, {asked.members} members"):
         for found in measure(asked, preset or (), cores=cores, seconds=seconds):
             table.add_row(*found.words())
@@ -245,9 +244,9 @@ def print_keys() -> None:
     Console().print(table)
 
 
-def _study(path: Path, changes: list[str] | None) -> Study:
+def _study(path: Path, changes: list[str] | None) -> AnyStudy:
     """The study, with the changes of the command line."""
-    study = load(path)
+    study = kinds.open_study(path)
     pairs = {}
     for change in changes or []:
         key, sign, value = change.partition("=")
@@ -257,7 +256,7 @@ def _study(path: Path, changes: list[str] | None) -> Study:
     return changed(study, pairs)
 
 
-def _data(study: Study, given: Path | None) -> Path:
+def _data(study: AnyStudy, given: Path | None) -> Path:
     """The data folder, from the flag or the environment."""
     folder = given or (Path(os.environ["AIRLOOM_DATA"]) if os.environ.get("AIRLOOM_DATA") else None)
     if folder is None or not folder.is_dir():
@@ -269,11 +268,11 @@ def _data(study: Study, given: Path | None) -> Path:
     return folder
 
 
-def _folder(study: Study, given: Path | None) -> Path:
+def _folder(study: AnyStudy, given: Path | None) -> Path:
     return given or Path("runs") / study.name
 
 
-def _tell(run: "Run", scores: Mapping[str, Any]) -> None:
+def _tell(run: AnyRun, scores: Mapping[str, Any]) -> None:
     """The scores as tables, and where everything lies."""
     from airloom.verify.tables import field_table, summary_table
 
@@ -293,17 +292,16 @@ def _run(
     workers: int,
     changes: list[str] | None,
     ranks: "Ranks | None" = None,
-) -> Iterator["Run"]:
+) -> Iterator[AnyRun]:
     """A run whose progress is shown on the terminal, of `ranks` that of the leader; without them for one process alone."""
     from airloom.learn.ranks import ALONE, require_alone
-    from airloom.run import Run
 
     if ranks is None:
         require_alone()
         ranks = ALONE
     asked = _study(study, changes)
     with _shown() if ranks.lead else nullcontext(quiet) as show:
-        yield Run(asked, _data(asked, data), _folder(asked, folder), workers=workers, progress=show, ranks=ranks)
+        yield kinds.open_run(asked, _data(asked, data), _folder(asked, folder), workers=workers, progress=show, ranks=ranks)
 
 
 @contextmanager

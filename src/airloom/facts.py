@@ -20,19 +20,30 @@ TIMINGS = "timings.json"
 
 def facts(folder: Path, cube: Cube, networks: Networks) -> dict[str, Any]:
     """Timings, versions and sizes of the run in `folder`, for its report."""
-    timings = read_json(folder / TIMINGS) if (folder / TIMINGS).is_file() else {}
     weights = sum(p.numel() for p in networks.random(0).parameters())
+    sizes = {
+        "network": f"{weights:,} weights, {networks.study.members} members",
+        "cube": f"{len(cube.days)} days, {int(cube.usable.sum())} with all inputs",
+    }
+    device = {"device": torch.cuda.get_device_name(networks.device)} if networks.device.type == "cuda" else {}
+    return {**versions(), **device, **sizes, **timings(folder)}
+
+
+def versions() -> dict[str, str]:
+    """Of airloom, of what it stands on, and the machine."""
     return {
         "airloom": airloom.__version__,
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        **({"device": torch.cuda.get_device_name(networks.device)} if networks.device.type == "cuda" else {}),
         "python": platform.python_version(),
         **{p: version(p) for p in ("numpy", "xarray", "zarr")},
-        "network": f"{weights:,} weights, {networks.study.members} members",
-        "cube": f"{len(cube.days)} days, {int(cube.usable.sum())} with all inputs",
-        **{f"time: {k}": f"{v:.0f} s" for k, v in timings.items()},
     }
+
+
+def timings(folder: Path) -> dict[str, str]:
+    """How long each stage of the run in `folder` took."""
+    found = read_json(folder / TIMINGS) if (folder / TIMINGS).is_file() else {}
+    return {f"time: {stage}": f"{seconds:.0f} s" for stage, seconds in found.items()}
 
 
 @contextmanager
@@ -44,5 +55,5 @@ def timed(folder: Path, what: str) -> Iterator[None]:
             yield
         finally:
             path = folder / TIMINGS
-            timings = read_json(path) if path.is_file() else {}
-            write_json(path, {**timings, what: timings.get(what, 0.0) + time.perf_counter() - started})
+            before = read_json(path) if path.is_file() else {}
+            write_json(path, {**before, what: before.get(what, 0.0) + time.perf_counter() - started})

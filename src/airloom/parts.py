@@ -176,6 +176,9 @@ class StationsPart(Part):
         {},
         description="Names in a station table: {canonical: found}, for station, time, value, valid, name, lon, lat, altitude, type, area.",
     )
+    crs: str | None = Field(
+        None, description="System of a station table's lon and lat where these are x and y [m], such as EPSG:32632."
+    )
     units: str = Field("ug m-3", description="Unit of a station table's values.")
     timezone: str = Field("UTC", description="Clock of a station table's times, such as Europe/Madrid.")
     marks: Literal["start", "end"] = Field("start", description="What a station table's time marks of its hour.")

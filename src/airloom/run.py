@@ -11,7 +11,6 @@ run.report()
 
 import shutil
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,13 @@ import numpy as np
 import polars as pl
 import torch
 import xarray as xr
-import yaml
 
 from airloom.base import Base
+from airloom.carrier import Carrier
 from airloom.cube.build import build
 from airloom.cube.store import Cube
 from airloom.errors import StudyError
-from airloom.facts import facts, timed
+from airloom.facts import facts
 from airloom.files import fingerprint, full_disk_named, read_json, whole, write_json
 from airloom.grid import Tile, tiles
 from airloom.infer.assimilate import assimilate_field
@@ -34,14 +33,12 @@ from airloom.infer.fields import read, write_netcdf
 from airloom.infer.predict import predict_field
 from airloom.learn.batches import GROUPS, Normaliser, Reader
 from airloom.learn.familiar import check_familiar
-from airloom.learn.ranks import ALONE, Ranks
 from airloom.learn.sets import Sets
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
 from airloom.networks import Networks
 from airloom.parts import Phase
 from airloom.products import Products
-from airloom.progress import Progress, quiet
 from airloom.stations import split
 from airloom.study import Study
 from airloom.training import Training
@@ -53,7 +50,7 @@ from airloom.verify.tables import evaluate
 from airloom.verify.volumes import Model
 
 
-class Run:
+class Run(Carrier[Study]):
     """Carries a study through `prepare`, `train`, `predict`, `evaluate`, `report`; each goes on where it was stopped.
 
     Arguments:
@@ -69,36 +66,6 @@ class Run:
         StudyError: the folder holds a run of another study.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        data: str | Path,
-        folder: str | Path,
-        *,
-        workers: int = 1,
-        progress: Progress = quiet,
-        ranks: Ranks = ALONE,
-    ) -> None:
-        self.study, self.data, self.folder = study, Path(data), Path(folder)
-        self.workers, self.progress, self.ranks = workers, progress, ranks
-        resolved = self.folder / "study.yaml"
-        if resolved.is_file():
-            found = fingerprint(yaml.safe_load(resolved.read_text(encoding="utf-8")))
-            if found != fingerprint(self._resolved()):
-                raise StudyError(
-                    f"{self.folder}: holds a run of another study, or of an earlier form of this one. "
-                    f"Name another folder with --folder, or remove this one. What it ran: {resolved}"
-                )
-
-    def _resolved(self) -> dict[str, Any]:
-        """The study with every default written out."""
-        return self.study.model_dump(mode="json")
-
-    def _write_study(self) -> None:
-        """Keep the resolved study in the run."""
-        with whole(self.folder / "study.yaml") as aside:
-            aside.write_text(yaml.safe_dump(self._resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8")
-
     @property
     def cube_path(self) -> Path:
         """Where the cube is; runs that need the same one share it."""
@@ -109,13 +76,13 @@ class Run:
         """The prepared cube."""
         return Cube.open(self.cube_path, self.study)
 
-    def prepare(self, scheduler: str | None = None) -> Cube:
-        """Files to cube; a dask cluster decodes them where the address of its scheduler is given."""
+    def prepare(self, scheduler: str | None = None) -> Path:
+        """Files to cube, whose path is returned; a dask cluster decodes them where the address of its scheduler is given."""
         with self._timed("prepare"):
             self._write_study()
             self.cube_path.parent.mkdir(parents=True, exist_ok=True)
             build(self.study, self.data, self.cube_path, workers=scheduler or self.workers, progress=self.progress)
-        return self.cube
+        return self.cube_path
 
     def train(self) -> dict[int, list[dict[str, float]]]:
         """Cube to weights, each member phase by phase; returns each phase's epochs, the mean of the members."""
@@ -362,7 +329,3 @@ class Run:
     def _field(self, model: Model) -> xr.Dataset:
         """A field, whole."""
         return self._products.read(model, int(self._test_days().sum()))
-
-    def _timed(self, what: str) -> AbstractContextManager[None]:
-        """Note how long a stage took; of ranks, what it took the leader."""
-        return timed(self.folder, what) if self.ranks.lead else nullcontext()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, overload
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -32,6 +32,8 @@ from airloom.parts import (
     Verification,
     WeatherPart,
 )
+
+S = TypeVar("S", bound=BaseModel)
 
 
 class Study(Part):
@@ -251,6 +253,15 @@ def load(path: str | Path) -> Study:
     Raises:
         StudyError: the file is absent, no YAML, or not a Study; the message names the key and the nearest valid one.
     """
+    return parse(read_file(path), where=str(path))
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """The plain keys and values of a study file.
+
+    Raises:
+        StudyError: the file is absent, or holds no keys in YAML.
+    """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -261,10 +272,10 @@ def load(path: str | Path) -> Study:
         raise StudyError(f"{path}: not YAML: {error}") from error
     if not isinstance(content, dict):
         raise StudyError(f"{path}: holds {type(content).__name__}, expected keys such as name, grid, stations.")
-    return parse(content, where=str(path))
+    return content
 
 
-def changed(study: Study, changes: dict[str, Any]) -> Study:
+def changed(study: S, changes: dict[str, Any]) -> S:
     """The study with some keys set, such as {"seed": 1, "stations.split.seed": 2}.
 
     Raises:
@@ -278,7 +289,8 @@ def changed(study: Study, changes: dict[str, Any]) -> Study:
             part = _below(part, step, key)
         _below(part, last, key)
         part[int(last) if isinstance(part, list) else last] = value
-    return parse(content, where=study.name) if changes else study
+    where = getattr(study, "name", type(study).__name__)
+    return parse(content, where=where, model=type(study)) if changes else study
 
 
 def _below(part: Any, step: str, key: str) -> Any:
@@ -291,16 +303,24 @@ def _below(part: Any, step: str, key: str) -> Any:
     return part[step]
 
 
-def parse(content: dict[str, Any], *, where: str) -> Study:
-    """A Study out of plain keys and values; `where` begins each message.
+@overload
+def parse(content: dict[str, Any], *, where: str) -> Study: ...
+
+
+@overload
+def parse(content: dict[str, Any], *, where: str, model: type[S]) -> S: ...
+
+
+def parse(content: dict[str, Any], *, where: str, model: type[BaseModel] = Study) -> BaseModel:
+    """A Study, or what else `model` describes, out of plain keys and values; `where` begins each message.
 
     Raises:
         StudyError: as `load`.
     """
     try:
-        return Study.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(e) for e in error.errors()]  # type: ignore[arg-type]
+        lines = [_explain(e, model) for e in error.errors()]  # type: ignore[arg-type]
         raise StudyError("\n".join(f"{where}, {line}" for line in lines)) from error
 
 
@@ -316,23 +336,22 @@ def keys(part: type[BaseModel] = Study, above: str = "") -> Iterator[tuple[str, 
             yield from keys(inner, f"{above}{name}{many}.")
 
 
-def _explain(error: dict[str, Any]) -> str:
+def _explain(error: dict[str, Any], model: type[BaseModel]) -> str:
     """One line for one pydantic error: where, what was found, what was expected."""
     at = ".".join(str(k) for k in error["loc"]) or "study"
     if error["type"] == "extra_forbidden":
-        part = _part(error["loc"][:-1])
+        part = _part(error["loc"][:-1], model)
         key = str(error["loc"][-1])
         return f"{at}: {key!r} is not a key here. {nearest(key, part.model_fields)}"
     if error["type"] == "missing":
-        info = _part(error["loc"][:-1]).model_fields.get(str(error["loc"][-1]))  # None: an item of a list
+        info = _part(error["loc"][:-1], model).model_fields.get(str(error["loc"][-1]))  # None: an item of a list
         return f"{at}: missing. {(info and info.description) or ''}".rstrip()
     found = "" if error["type"] == "value_error" else f" (found {error['input']!r})"
     return f"{at}: {error['msg'].removeprefix('Value error, ')}{found}"
 
 
-def _part(location: tuple[Any, ...]) -> type[BaseModel]:
-    """The model at a location of the study."""
-    part: type[BaseModel] = Study
+def _part(location: tuple[Any, ...], part: type[BaseModel]) -> type[BaseModel]:
+    """The model at a location of what `part` describes."""
     for key in location:
         if isinstance(key, int):
             continue

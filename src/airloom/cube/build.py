@@ -22,6 +22,7 @@ from airloom.cube.chemistry import daily_means
 from airloom.cube.decode import Asked, Decode, decode, products, read_parts
 from airloom.cube.layers import daily, group_channels, maps
 from airloom.cube.normalise import Sums
+from airloom.cube.stations import read_assimilated, read_stations
 from airloom.cube.store import CALENDAR, Cube
 from airloom.cube.weather import HOURS, whole_days
 from airloom.cube.workers import Workers
@@ -29,13 +30,7 @@ from airloom.errors import DataError
 from airloom.files import full_disk_named, sha256
 from airloom.ledger import Ledger
 from airloom.progress import Progress, quiet
-from airloom.screening import screen
-from airloom.sources.eea import EEA
-from airloom.sources.members import Member, matching
-from airloom.sources.registry import STATIONS
-from airloom.sources.station_table import StationTable
-from airloom.sources.tables import identifiers, read_table, require_columns
-from airloom.stations import Stations
+from airloom.sources.members import matching
 from airloom.study import Study
 
 BLOCK_BYTES = 2**28  # of hourly fields that are joined at once; joining takes about nine times as much
@@ -102,46 +97,6 @@ def input_files(study: Study, data: Path) -> dict[str, list[Path]]:
     return found
 
 
-def read_stations(study: Study, data: Path) -> Stations:
-    """The study's stations, screened.
-
-    Raises:
-        DataError: as the source, or no station is left.
-    """
-    part = study.stations
-    observations = matching(data, part.observations, "stations.observations")
-    source = STATIONS[part.source]()
-    if isinstance(source, EEA):
-        records = source.open(observations, data / part.metadata)
-    else:
-        assert isinstance(source, StationTable)
-        records = source.open(
-            observations,
-            data / part.metadata,
-            columns=part.columns,
-            units=part.units,
-            timezone=part.timezone,
-            marks=part.marks,
-            types=part.types,
-        )
-    return screen(records, study.target_grid, part.rules(), (study.period.start, study.period.end), study.hours)
-
-
-def read_assimilated(study: Study, data: Path) -> list[str] | None:
-    """Ids of the stations that the reanalysis knows; None where the study does not split by them.
-
-    Raises:
-        DataError: the file is absent or broken, or has no column `station`.
-    """
-    name = study.stations.split.assimilated
-    if name is None:
-        return None
-    (path,) = matching(data, [name], "stations.split.assimilated")
-    table = read_table(Member(path))
-    require_columns(table, ["station"], path.name, "It holds one id a row.")
-    return sorted(set(identifiers(table["station"], path.name)))
-
-
 def _begin(study: Study, data: Path, aside: Path) -> zarr.Group:
     """The store with all but the gridded fields in it; an earlier one of the same study and files is taken up again."""
     files = input_files(study, data)
@@ -157,7 +112,7 @@ def _begin(study: Study, data: Path, aside: Path) -> zarr.Group:
     for stale in aside.glob("*"):
         if stale.name != "parts":
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-    stations = read_stations(study, data)
+    stations = read_stations(study.stations, study.pollutant, study.target_grid, study.period, data, study.hours)
     group = zarr.open_group(aside, mode="a")
     group.attrs.update(
         made_of=made_of,
@@ -165,7 +120,7 @@ def _begin(study: Study, data: Path, aside: Path) -> zarr.Group:
         sums={asked.group: {} for asked in products(study)},
         ledger={"stations": [asdict(e) for e in stations.ledger.entries]},
         stations=stations.table.to_dicts(),
-        assimilated=read_assimilated(study, data),
+        assimilated=read_assimilated(study.stations, data),
     )
     days = np.arange(np.datetime64(study.period.start), np.datetime64(study.period.end) + 1)
     _put(group, "time", days.astype("datetime64[D]").astype(np.int64), ("time",), units="days since 1970-01-01")

@@ -66,7 +66,7 @@ def maps(parts: tuple[LayerPart, ...], study: Study, data: Path) -> Inputs:
     """
     names, values, plain, logarithms = [], [], [], {}
     for part in parts:
-        found = _source(part, data).layers(study.target_grid)
+        found = source(part, data).layers(study.target_grid)
         for name, layer in zip(map_names(part), found.data_vars.values(), strict=True):
             if set(layer.dims) != {"y", "x"}:  # emissions that change by the hour are what is to be found, not an input
                 raise DataError(
@@ -98,7 +98,7 @@ def daily(study: Study, days: np.ndarray, data: Path) -> Inputs:
     return Inputs(found.channel.values.tolist(), found.transpose("time", "channel").to_numpy(), plain)
 
 
-def _source(part: LayerPart, data: Path) -> LayerSource:
+def source(part: LayerPart, data: Path) -> LayerSource:
     """The source of a part's maps."""
     if part.source == "places":
         return Places()

@@ -29,6 +29,10 @@ from airloom.hours import WHOLE_DAY, Hours, named
 
 POLLUTANTS = {  # name: (CF standard name, what it is)
     "no2": ("mass_concentration_of_nitrogen_dioxide_in_air", "nitrogen dioxide"),
+    "o3": ("mass_concentration_of_ozone_in_air", "ozone"),
+    "so2": ("mass_concentration_of_sulfur_dioxide_in_air", "sulfur dioxide"),
+    "pm2p5": ("mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air", "particles below 2.5 µm"),
+    "pm10": ("mass_concentration_of_pm10_ambient_aerosol_particles_in_air", "particles below 10 µm"),
 }
 TIMES = ("time", "time_bnds")
 LINKED = ("time_bnds", "y_bnds", "x_bnds", "crs")  # coordinates that others name in their attributes

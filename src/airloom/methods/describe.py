@@ -1,6 +1,6 @@
 """What a study's network is made of: its parts, what they give, their weights and their arithmetic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,9 +12,11 @@ from airloom.cube.weather import HOURS
 from airloom.methods.registry import method
 from airloom.nets.convlstm import ConvLSTM
 from airloom.nets.inception import Inception
+from airloom.nets.pointconv import PointConv
+from airloom.nets.unetpp import Node
 from airloom.study import Study
 
-WHOLE = (ConvLSTM, Inception, nn.Linear)  # parts that are not taken apart
+WHOLE = (ConvLSTM, Inception, PointConv, Node, nn.Linear)  # parts that are not taken apart
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,22 @@ def describe(study: Study) -> list[Row]:
     with torch.device("meta"):  # shapes without numbers
         network = method(study.method.name).network(study, channels, 1.0)
         inputs = made_up(study, channels, 1)
+    return rows(study.method.name, network, inputs)
+
+
+def rows(title: str, network: nn.Module, *inputs: Tensor | dict[str, Tensor]) -> list[Row]:
+    """The parts of a network called `title`, for one sample of its inputs."""
     shapes: dict[str, tuple[int, ...]] = {}
     for name, part in network.named_modules():
         part.register_forward_hook(lambda _, __, given, name=name: shapes.update({name: _shape(given)}))
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        network(inputs)
+        network(*inputs)
     counts = counter.get_flop_counts()
     top = type(network).__name__
     return [
         Row(
-            name or study.method.name,
+            name or title,
             depth,
             type(part).__name__,
             shapes.get(name),
@@ -94,6 +101,6 @@ def _run(name: str, part: nn.Module) -> list[str]:
     return [n for below, held in part.named_children() for n in _run(f"{name}.{below}", held)]
 
 
-def _shape(given: Tensor | list[Tensor]) -> tuple[int, ...]:
+def _shape(given: Tensor | Sequence[Tensor]) -> tuple[int, ...]:
     """Of a tensor, or of the last of several."""
     return tuple((given if isinstance(given, Tensor) else given[-1]).shape)

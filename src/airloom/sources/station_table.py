@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Literal, get_args
 from zoneinfo import available_timezones
 
+import numpy as np
 import polars as pl
+from pyproj import Transformer
+from pyproj.exceptions import CRSError
 
 from airloom.errors import DataError, StudyError, nearest
 from airloom.ledger import Ledger
@@ -40,6 +43,7 @@ class StationTable(StationSource):
         timezone: str = "UTC",
         marks: Literal["start", "end"] = "start",
         types: Mapping[str, Meaning] | None = None,
+        crs: str | None = None,
     ) -> StationRecords:
         """Observations in µg m⁻³ and UTC, nothing screened yet.
 
@@ -52,9 +56,10 @@ class StationTable(StationSource):
                 where an hour occurs twice, two rows count in their order and a single row counts as the first (summer time).
             marks: whether a time marks the start or the end of its hour or day; an end becomes a start on the same clock.
             types: what the words in column type mean, {word: (type, area)}; without it the words are taken as they are.
+            crs: system of `lon` and `lat` where they are x and y in metres.
 
         Raises:
-            StudyError: `columns` names no canonical column, or `timezone` is unknown.
+            StudyError: `columns` names no canonical column, or `timezone` or `crs` is unknown.
             DataError: a file is broken or empty, lacks a column, or holds a word that is no number, time, flag or type.
         """
         names = _names(columns or {})
@@ -66,6 +71,7 @@ class StationTable(StationSource):
         rows = _starts(pl.concat(parts), marks)
         rows = _to_utc(rows, timezone, ledger).with_columns(value=pl.col("value") * factor)
         stations = _metadata(metadata, names, types or {}, shared=metadata in observations)
+        stations = _in_degrees(stations, crs) if crs else stations
         return StationRecords(stations, rows.select(*OBSERVATIONS), ledger)
 
 
@@ -207,6 +213,19 @@ def _metadata(path: Path, names: Mapping[str, str], types: Mapping[str, Meaning]
     if "name" not in table.columns:
         table = table.with_columns(name="station")
     return _translate(table, types, where).select(pl.col(c).cast(t) for c, t in METADATA.items())
+
+
+def _in_degrees(stations: pl.DataFrame, crs: str) -> pl.DataFrame:
+    """Stations whose lon and lat are x and y [m] of a projected system."""
+    try:
+        transformer = Transformer.from_crs(crs, 4326, always_xy=True)
+    except CRSError as error:
+        raise StudyError(
+            f"stations.crs: {crs!r} is not a coordinate system that PROJ knows. Use e.g. EPSG:32632."
+        ) from error
+    x, y = (stations[c].fill_null(float("nan")).to_numpy() for c in ("lon", "lat"))
+    lon, lat = (np.where(np.isfinite(d), d, np.nan) for d in transformer.transform(x, y))
+    return stations.with_columns(lon=pl.Series(lon).fill_nan(None), lat=pl.Series(lat).fill_nan(None))
 
 
 def _translate(table: pl.DataFrame, types: Mapping[str, Meaning], where: str) -> pl.DataFrame:

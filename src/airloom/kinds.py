@@ -1,0 +1,89 @@
+"""Kinds of studies: what `method.name` of a study file makes of it. One line a kind that is not DACNO₂'s."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from airloom.study import Study, parse, read_file
+
+if TYPE_CHECKING:
+    from airloom.methods.describe import Row
+    from airloom.methods.pointconv.run import FusionRun
+    from airloom.methods.pointconv.study import FusionStudy
+    from airloom.run import Run
+
+AnyStudy = Union[Study, "FusionStudy"]
+AnyRun = Union["Run", "FusionRun"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The schema of a study file, what carries such a study, and what looks at it before; each as "module:name", imported when
+    first asked for.
+    """
+
+    study: str
+    run: str
+    check: str
+    describe: str
+
+
+GRIDDED = Kind("airloom.study:Study", "airloom.run:Run", "airloom.check:check", "airloom.methods.describe:describe")
+KINDS = {
+    "pointconv": Kind(
+        *(
+            f"airloom.methods.pointconv.{name}"
+            for name in ("study:FusionStudy", "run:FusionRun", "look:check", "look:describe")
+        )
+    )
+}
+
+
+def kind_of(content: Mapping[str, Any]) -> Kind:
+    """The kind of a study file's content."""
+    method = content.get("method")
+    return KINDS.get(str(method.get("name")), GRIDDED) if isinstance(method, dict) else GRIDDED
+
+
+def open_study(path: str | Path) -> AnyStudy:
+    """Read a study file of any kind.
+
+    Raises:
+        StudyError: as `airloom.study.load`.
+    """
+    content = read_file(path)
+    return parse(content, where=str(path), model=_named(kind_of(content).study))
+
+
+def open_run(study: AnyStudy, data: str | Path, folder: str | Path, **options: Any) -> AnyRun:
+    """What carries a study; options are those of `airloom.Run`."""
+    return _named(_of(study).run)(study, data, folder, **options)
+
+
+def check(study: AnyStudy, data: Path, folder: Path, *, workers: int) -> list[str]:
+    """Lines about files, stations and what a study will cost.
+
+    Raises:
+        StudyError, DataError: what would stop the study later.
+    """
+    return _named(_of(study).check)(study, data, folder, workers=workers).lines
+
+
+def describe(study: AnyStudy) -> "list[Row]":
+    """The parts of a study's network.
+
+    Raises:
+        StudyError: the method refuses the study.
+    """
+    return _named(_of(study).describe)(study)
+
+
+def _of(study: AnyStudy) -> Kind:
+    return KINDS.get(study.method.name, GRIDDED)
+
+
+def _named(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""PointConv fusion: stations to complete fields, learnt from a model alone (paper 001)."""

@@ -1,0 +1,213 @@
+"""A fusion carried from stations to a report: worlds that teach, training, fields, cross-validation.
+
+from airloom import open_run
+run = open_run("studies/germany.yaml", data="data", folder="runs/germany")
+run.prepare()
+run.train()
+run.predict()
+print(run.evaluate()["rows"][0])
+run.report()
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import xarray as xr
+
+from airloom import __version__
+from airloom.carrier import Carrier
+from airloom.cube.layers import source
+from airloom.cube.stations import read_stations
+from airloom.errors import DataError, StudyError
+from airloom.facts import timings, versions
+from airloom.files import fingerprint, read_json, whole, write_json
+from airloom.infer.fields import create_zarr, read, write_day, write_netcdf
+from airloom.learn.checkpoint import load_weights
+from airloom.ledger import Ledger
+from airloom.methods.pointconv.fuse import Fuser, Observed
+from airloom.methods.pointconv.lessons import Teacher
+from airloom.methods.pointconv.method import network_of
+from airloom.methods.pointconv.study import FusionStudy
+from airloom.methods.pointconv.teach import World, make_worlds, scaled, worlds_folder
+from airloom.methods.pointconv.train import Trainer
+from airloom.methods.pointconv.validate import cross_validate
+from airloom.stations import Stations
+from airloom.verify.collect import means
+from airloom.verify.report import write_report
+from airloom.verify.tables import evaluate
+
+
+class FusionRun(Carrier[FusionStudy]):
+    """Carries a study through `prepare`, `train`, `predict`, `evaluate`, `report`; each goes on where it was stopped."""
+
+    @property
+    def netcdf(self) -> Path:
+        """The fields in one file."""
+        return self.folder / "fields.nc"
+
+    @property
+    def fingerprint(self) -> str:
+        """What checkpoints carry: the study but for its stations, of which a network learns nothing, and how it is scored."""
+        return fingerprint(self.study.model_dump(mode="json", include={"method", "practice", "seed"}) | self.study.taught())
+
+    def prepare(self, scheduler: str | None = None) -> Path:
+        """Make the worlds that teach; returns where they are. They are made here: a scheduler has nothing to do."""
+        with self._timed("prepare"):
+            self._write_study()
+            _ = self._stations
+            _ = self._worlds
+        return worlds_folder(self.study, self.folder)
+
+    def train(self) -> list[dict[str, float]]:
+        """Train on the worlds; returns the epochs."""
+        with self._timed("train"):
+            self._write_study()
+            *seen, unseen = self._worlds
+            asked = self.study.practice
+            log = Trainer(
+                network_of(self.study),
+                Teacher(seen, asked),
+                Teacher([unseen], asked),
+                steps=asked.steps,
+                learning_rate=asked.learning_rate,
+                study=self.fingerprint,
+                seed=self.study.seed,
+                folder=self._training,
+            ).run(self.progress)
+        return log.epochs
+
+    def predict(self) -> Path:
+        """Fields of all days of the period on which the target has stations; returns the NetCDF file's path."""
+        with self._timed("predict"):
+            grid, observed = self.study.target_grid, self._observed
+            days = np.flatnonzero(np.isfinite(observed[0].values).any(1))
+            path = self.folder / "fields.zarr"
+            done = create_zarr(path, grid, self._days[days], pollutant=self.study.pollutant, attrs=self._attributes)
+            fuser, number = self._fuser, {day: i for i, day in enumerate(days)}
+            for some, found, _ in fuser.fields(observed, days[~done]):
+                for day, field in zip(some, found, strict=True):
+                    write_day(path, number[day], field, pollutant=self.study.pollutant)
+                self.progress("fuse, days", number[some[-1]] + 1, len(days))
+            write_netcdf(read(path), self.netcdf)
+        return self.netcdf
+
+    def evaluate(self) -> dict[str, Any]:
+        """Every station left out in turn, beside the baselines; writes `pairs.parquet`, `scores.json`."""
+        with self._timed("evaluate"):
+            asked, table = self.study.verification, self._stations[0].table
+            x, y = self.study.target_grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
+            tables = [
+                cross_validate(
+                    self._fuser,
+                    self._stations[0],
+                    self._observed,
+                    (x, y),
+                    leave=leave,
+                    baselines=asked.baselines,
+                    target="withheld" if number == 0 else f"withheld {leave.what}",
+                    seed=self.study.seed,
+                    progress=self.progress,
+                )
+                for number, leave in enumerate(asked.leave)
+            ]
+            pairs = pl.concat(tables)
+            with whole(self.folder / "pairs.parquet") as aside:
+                pairs.write_parquet(aside)
+            scores = {"study": self.study.name, **evaluate(pairs, draws=asked.draws, seed=self.study.seed)}
+            write_json(self.folder / "scores.json", scores)
+        return scores
+
+    def report(self) -> Path:
+        """Scores and fields to a self-contained HTML page."""
+        path = self.folder / "report.html"
+        if not (self.folder / "scores.json").is_file():
+            raise StudyError(f"{self.folder}: there are no scores to report. Run `airloom evaluate` first.")
+        with self._timed("report"):
+            field_mean, seasons = means(self._field, self.study.pollutant)
+            weights = sum(p.numel() for p in network_of(self.study).parameters())
+            write_report(
+                path,
+                study={**self._resolved(), "pollutant": self.study.pollutant},
+                scores=read_json(self.folder / "scores.json"),
+                pairs=pl.read_parquet(self.folder / "pairs.parquet").filter(pl.col("target") == "withheld"),
+                grid=self.study.target_grid,
+                field_mean=field_mean,
+                seasons=seasons,
+                stations=self._stations[0].table.with_columns(withheld=pl.lit(True)),
+                ledger=self.ledger,
+                facts={**versions(), "network": f"{weights:,} weights", **timings(self.folder)},
+                training=[{"phase": 1, **epoch} for epoch in read_json(self._training / "log.json")],
+            )
+            self.ledger.write(self.folder / "ledger.json")
+        return path
+
+    @property
+    def ledger(self) -> Ledger:
+        """Of all networks of stations."""
+        return Ledger([entry for stations in self._stations for entry in stations.ledger.entries])
+
+    @property
+    def _training(self) -> Path:
+        return self.folder / "training"
+
+    @property
+    def _attributes(self) -> dict[str, str]:
+        return {
+            "title": self.study.title,
+            "source": f"airloom {__version__}, method pointconv, taught by {self.study.worlds.number} worlds of the twin",
+            "references": "Lyu et al. (2023), Geoscientific Model Development: PointConv fusion learnt from a chemistry model",
+        }
+
+    @property
+    def _field(self) -> xr.Dataset:
+        return read(self.folder / "fields.zarr")
+
+    @property
+    def _days(self) -> np.ndarray:
+        """Days of the period, datetime64[D]."""
+        return self._stations[0].daily.time.to_numpy().astype("datetime64[D]")
+
+    @cached_property
+    def _stations(self) -> list[Stations]:
+        """Of each variable, screened."""
+        study = self.study
+        return [read_stations(n.stations, n.variable, study.target_grid, study.period, self.data) for n in study.networks]
+
+    @cached_property
+    def _observed(self) -> list[Observed]:
+        return [Observed.of(stations) for stations in self._stations]
+
+    @cached_property
+    def _worlds(self) -> list[World]:
+        """The worlds that teach, and the one that validates last."""
+        return make_worlds(self.study, worlds_folder(self.study, self.folder), threads=self.workers, progress=self.progress)
+
+    @cached_property
+    def _maps(self) -> np.ndarray:
+        """The region's maps as the network sees them, on (map, y, x): its own, else those of the first world."""
+        grid, found = self.study.target_grid, []
+        for number, part in enumerate(self.study.maps):
+            if part.layer is not None:
+                (layer,) = source(part.layer, self.data).layers(grid).data_vars.values()
+                values = scaled(part.name, layer.to_numpy())
+            else:
+                values = self._worlds[0].maps[number]
+            if values.shape != grid.shape:
+                raise StudyError(
+                    f"maps: {part.name} of the worlds lies on {values.shape} cells, the study's grid on {grid.shape}. Name a "
+                    "layer of the region's own, or make grid and worlds one square window."
+                )
+            if not np.isfinite(values).all():
+                raise DataError(f"maps: {part.name} has no value in {1 - np.isfinite(values).mean():.0%} of the cells.")
+            found.append(values)
+        return np.stack(found) if found else np.zeros((0, *grid.shape), np.float32)
+
+    @cached_property
+    def _fuser(self) -> Fuser:
+        """The trained network over the region."""
+        network = network_of(self.study)
+        load_weights(self._training / "best.safetensors", network, belongs_to=self.fingerprint)
+        return Fuser(network, self._maps, self.study.target_grid.shape)

@@ -1,0 +1,161 @@
+"""What a fusion of stations is asked for: the schema of a study whose method is `pointconv`."""
+
+from datetime import date
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from airloom.grid import Grid
+from airloom.parts import Baseline, GridPart, LayerPart, Part, Period, StationsPart
+
+Variable = Literal["no2", "o3", "so2", "pm2p5", "pm10", "relative_humidity", "wind"]
+MapName = Literal["elevation", "land", "population"]
+
+
+class FusionMethod(Part):
+    """The network."""
+
+    name: Literal["pointconv"] = Field(description="pointconv, whose schema this is.")
+    preset: Literal["small", "base", "paper"] = Field(
+        "small", description="Widths and steps; paper: two steps of 21 and 11 cells, as published."
+    )
+
+
+class NetworkPart(Part):
+    """Stations of one variable; networks need not share a place."""
+
+    variable: Variable = Field(description="What they measure.")
+    stations: StationsPart
+
+
+class MapPart(Part):
+    """A map that the network sees besides stations."""
+
+    name: MapName = Field(description="What it is; a twin has one of that name to learn with.")
+    layer: LayerPart | None = Field(
+        None, description="The region's own; without it the twin's, whose ranges and towns are real."
+    )
+
+
+class Worlds(Part):
+    """Worlds of the twin that teach: each has other weather and other emissions. One more validates."""
+
+    number: int = Field(2, ge=1, description="Worlds to learn from.")
+    start: date = Field(date(2019, 1, 1), description="First day.")
+    end: date = Field(date(2019, 12, 31), description="Last day.")
+    days: int | None = Field(
+        9, ge=1, description="Only the first so many days of each month, for many seasons at little cost."
+    )
+    centre: tuple[float, float] | None = Field(
+        None,
+        description="Longitude and latitude of the window's centre [degrees] where the twin knows no geography of the region; by "
+        "default the study's own.",
+    )
+    size: int | None = Field(
+        None, ge=32, description="Cells along an edge of the window; by default the study's longer edge."
+    )
+    seed: int = Field(0, description="Seed of the first world; the next ones follow.")
+
+
+class Practice(Part):
+    """How the network learns: cells of a full field stand in for stations, drawn anew each time."""
+
+    stations: tuple[int, int] = Field(
+        description="Fewest and most pseudo-stations of the target in a window; evenly drawn on a logarithmic scale."
+    )
+    others: tuple[int, int] | None = Field(None, description="The same for the other variables; by default as many.")
+    clustered: float = Field(0.5, ge=0, le=1, description="Most of them that stand close together, as in towns.")
+    noise: float = Field(
+        0.5, ge=0, description="Most by which a pseudo-station errs, in deviations of the day's values; 0 as in the paper."
+    )
+    steps: int = Field(3000, gt=0, description="Batches; 20,000 in the paper.")
+    batch: int = Field(10, gt=0, description="Days of a batch; 10 in the paper.")
+    window: int = Field(128, ge=32, description="Cells along an edge of what is seen at once.")
+    learning_rate: float = Field(2e-3, gt=0, description="AdamW's rate at its highest.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Practice":
+        for name, pair in (("stations", self.stations), ("others", self.others or self.stations)):
+            if not 1 <= pair[0] <= pair[1]:
+                raise ValueError(f"{name}: [{pair[0]}, {pair[1]}]; write the fewest, at least 1, and then the most")
+        return self
+
+
+class LeaveOut(Part):
+    """Which stations are predicted from the others."""
+
+    what: Literal["stations", "blocks"] = Field(
+        "stations", description="Single stations, or all stations of a square together, as a city."
+    )
+    folds: int | None = Field(
+        10, ge=2, description="Parts that are left out in turn; null: one station, or block, at a time."
+    )
+    block: float = Field(50_000, gt=0, description="Edge of such a square [m].")
+
+
+class FusionVerification(Part):
+    """How fields are scored: every station is left out once."""
+
+    leave: Annotated[tuple[LeaveOut, ...], Field(min_length=1)] = Field(
+        (LeaveOut(),), description="Cross-validations; the first gives the scores, the others are told beside them."
+    )
+    baselines: tuple[Baseline, ...] = Field(
+        ("network-mean", "inverse-distance", "kriging"), description="What stands beside the method, on the same folds."
+    )
+    draws: int = Field(1000, ge=100, description="Bootstrap draws of days for the 95 % intervals.")
+
+
+class FusionStudy(Part):
+    """What is asked: fields of which variable, where and when, from which stations, taught by what, scored how."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Short name; the run's folder is called so.")
+    title: str = Field(description="One line for the report.")
+    method: FusionMethod
+    grid: GridPart
+    period: Period
+    networks: Annotated[tuple[NetworkPart, ...], Field(min_length=1)] = Field(
+        description="Stations, by variable; the first is what is estimated."
+    )
+    maps: tuple[MapPart, ...] = Field((), description="Maps that stand still.")
+    worlds: Worlds = Field(Worlds(), description="What teaches.")
+    practice: Practice
+    verification: FusionVerification = Field(FusionVerification(), description="How it is scored.")
+    seed: int = Field(0, description="Seed of weights, of what is drawn, and of folds.")
+
+    @cached_property
+    def target_grid(self) -> Grid:
+        """The grid of the fields."""
+        return self.grid.grid()
+
+    @property
+    def pollutant(self) -> str:
+        """What is estimated."""
+        return self.networks[0].variable
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All that stations measure, the target first."""
+        return tuple(n.variable for n in self.networks)
+
+    @property
+    def patterns(self) -> list[str]:
+        """Patterns of all files that the study reads, below the data folder."""
+        stations = [p for n in self.networks for p in (*n.stations.observations, n.stations.metadata)]
+        return [*stations, *(f for m in self.maps if m.layer for f in m.layer.files)]
+
+    def taught(self) -> dict[str, Any]:
+        """What the teaching fields depend on; studies that agree here share them."""
+        content = self.model_dump(mode="json", include={"grid", "worlds"})
+        return {**content, "variables": self.variables, "maps": [m.name for m in self.maps]}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "FusionStudy":
+        if twice := sorted({v for v in self.variables if self.variables.count(v) > 1}):
+            raise ValueError(f"networks: {twice[0]!r} is measured by two of them; join their tables")
+        names = [m.name for m in self.maps]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"maps: {twice[0]!r} stands twice; each map is one")
+        if self.worlds.end < self.worlds.start:
+            raise ValueError(f"worlds: they end on {self.worlds.end}, before they start on {self.worlds.start}")
+        return self

@@ -1,0 +1,155 @@
+"""What teaches: days of full fields, from worlds whose weather and emissions differ, kept on disk month by month."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from airloom.errors import StudyError
+from airloom.files import fingerprint, full_disk_named, whole
+from airloom.grid import Grid
+from airloom.methods.pointconv.study import FusionStudy, MapName
+from airloom.progress import Progress
+
+if TYPE_CHECKING:
+    from airloom.twin.geography import Geography
+    from airloom.twin.world import Plan
+
+SCALES = {"elevation": 500.0, "land": 1.0, "population": 100.0}  # m, share, km⁻²: about what each is where people live
+NOX_ONLY = {"no2", "o3", "relative_humidity", "wind"}  # what a world has without particles, in a fraction of the time
+SOLID = 0.5  # share of land from which on a cell may hold a station
+
+
+@dataclass(frozen=True)
+class World:
+    """One world: its fields, month by month, each on (day, variable, y, x); `maps` on (map, y, x), scaled; the share of land on
+    (y, x).
+    """
+
+    months: list[np.ndarray]  # mapped from disk
+    maps: np.ndarray
+    land: np.ndarray
+
+    def __len__(self) -> int:
+        """Days."""
+        return sum(map(len, self.months))
+
+    def day(self, number: int) -> np.ndarray:
+        """The fields of a day on (variable, y, x)."""
+        first = 0
+        for month in self.months:
+            if first <= number < first + len(month):
+                return np.asarray(month[number - first])
+            first += len(month)
+        raise IndexError(f"day {number} of a world of {len(self)}")
+
+    @property
+    def allowed(self) -> np.ndarray:
+        """Cells that may hold a station, bool on (y, x)."""
+        return self.land > SOLID
+
+
+def scaled(name: MapName, values: np.ndarray) -> np.ndarray:
+    """A map as the network sees it; of people, who span decades, the logarithm."""
+    share = values / SCALES[name]
+    return (np.log1p(share) if name == "population" else share).astype(np.float32)
+
+
+def teaching_grid(study: FusionStudy) -> Grid:
+    """The square window that worlds are made on: about the study's own, or about another centre."""
+    size = study.worlds.size or max(study.grid.shape)
+    lon, lat = study.worlds.centre or study.grid.centre
+    return Grid.around(lon, lat, cell=study.grid.cell, shape=(size, size))
+
+
+def make_worlds(study: FusionStudy, folder: Path, *, threads: int, progress: Progress) -> list[World]:
+    """The study's worlds, and after them one more, which validates; months that are there already stay.
+
+    Raises:
+        StudyError: the twin knows no geography there, or is not installed.
+        DataError: the disk is full.
+    """
+    numbers = range(study.worlds.number + 1)
+    with full_disk_named(folder):
+        for number in numbers:
+            _make(study, number, folder / f"world-{number}", threads, progress)
+    return [_open(folder / f"world-{number}") for number in numbers]
+
+
+def worlds_folder(study: FusionStudy, run: Path) -> Path:
+    """Where the worlds that teach are; runs side by side that need the same ones share them."""
+    return run.parent / "worlds" / fingerprint(study.taught())
+
+
+def days_to_make(study: FusionStudy, folder: Path) -> int:
+    """Days of all worlds that are not in the folder yet."""
+    plan = _plan(study, 0)
+    numbers = range(study.worlds.number + 1)
+    return sum(len(days) for n in numbers for path, days in _months(plan.dates, folder / f"world-{n}") if not path.is_file())
+
+
+def _plan(study: FusionStudy, number: int) -> "Plan":
+    """What is asked of a world.
+
+    Raises:
+        StudyError: the twin is not installed.
+    """
+    try:
+        from airloom.twin.world import Plan
+    except ModuleNotFoundError as error:
+        raise StudyError(
+            f"worlds: the twin teaches, and {error.name} is not installed: pip install 'airloom[twin]'."
+        ) from error
+    asked, grid = study.worlds, teaching_grid(study)
+    lon, lat = asked.centre or study.grid.centre
+    species = "nox" if set(study.variables) <= NOX_ONLY else "all"
+    seed, size = asked.seed + number, grid.shape[0] * grid.cell
+    return Plan(
+        asked.start, asked.end, lon=lon, lat=lat, size=size, cell=grid.cell, species=species, seed=seed, days=asked.days
+    )
+
+
+def _months(days: Sequence[date], folder: Path) -> Iterator[tuple[Path, list[date]]]:
+    """The days of each month, and where their fields are kept."""
+    for month in sorted({d.replace(day=1) for d in days}):
+        yield folder / f"{month:%Y-%m}.npy", [d for d in days if d.replace(day=1) == month]
+
+
+def _make(study: FusionStudy, number: int, folder: Path, threads: int, progress: Progress) -> None:
+    """Make what is missing of a world."""
+    plan = _plan(study, number)
+    missing = [(path, days) for path, days in _months(plan.dates, folder) if not path.is_file()]
+    total, done = len(plan.dates) * (study.worlds.number + 1), len(plan.dates) * (number + 1)
+    done -= sum(len(days) for _, days in missing)
+    if missing or not (folder / "maps.npz").is_file():
+        from airloom.twin.ground import ground_days
+        from airloom.twin.world import World as Twin
+
+        twin = Twin(plan, threads=threads)
+        _write_maps(study, twin.geography, folder / "maps.npz")
+    for path, days in missing:
+        fields = []
+        for field in ground_days(twin, days, study.variables):
+            fields.append(field)
+            progress("make what teaches, day", done + len(fields), total)
+        with whole(path) as aside:
+            np.save(aside, np.stack(fields))
+        done += len(days)
+    progress("make what teaches, day", done, total)
+
+
+def _write_maps(study: FusionStudy, ground: "Geography", path: Path) -> None:
+    """The maps of a world that the study asks for, and where land is."""
+    maps = [scaled(m.name, getattr(ground, m.name)) for m in study.maps]
+    with whole(path) as aside:
+        np.savez(aside, land=ground.land, maps=np.stack(maps) if maps else np.zeros((0, *ground.land.shape), np.float32))
+
+
+def _open(folder: Path) -> World:
+    """A world that was made."""
+    with np.load(folder / "maps.npz") as found:
+        maps, land = found["maps"], found["land"]
+    return World([np.load(path, mmap_mode="r") for path in sorted(folder.glob("*-*.npy"))], maps, land)

@@ -1,0 +1,80 @@
+"""Every station predicted from the others, by the network and by what stands beside it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from airloom.methods.pointconv.folds import folds
+from airloom.methods.pointconv.fuse import Fuser, Observed
+from airloom.methods.pointconv.study import LeaveOut
+from airloom.progress import Progress
+from airloom.stations import Stations
+from airloom.verify.baselines import BASELINES, Network
+from airloom.verify.scores import pair
+
+NAME = "pointconv"
+
+
+def cross_validate(
+    fuser: Fuser,
+    stations: Stations,
+    networks: Sequence[Observed],
+    places: tuple[np.ndarray, np.ndarray],
+    *,
+    leave: LeaveOut,
+    baselines: Sequence[str],
+    target: str,
+    seed: int,
+    progress: Progress,
+) -> pl.DataFrame:
+    """Pairs at all stations of the first of `networks`, each predicted by what has not seen it.
+
+    Arguments:
+        fuser: the trained network over the region.
+        stations: of the target.
+        networks: what each variable's stations say; the first is that of `stations`.
+        places: x and y of the stations [m].
+        leave: who is left out together.
+        baselines: names of BASELINES, scored on the same folds.
+        target: what the pairs call these stations.
+        seed: of the folds.
+        progress: told after each fold.
+    """
+    days = stations.daily.time.to_numpy().astype("datetime64[D]")
+    observed = networks[0].values
+    predicted = {name: np.full(observed.shape, np.nan) for name in (NAME, *baselines)}
+    parts = list(folds(leave, *places, seed))
+    for number, left_out in enumerate(parts):
+        some = np.flatnonzero(np.isfinite(observed[:, left_out]).any(1))
+        seen = [networks[0].without(left_out), *networks[1:]]
+        cells = networks[0].row[left_out], networks[0].column[left_out]
+        predicted[NAME][np.ix_(some, left_out)] = fuser.at(seen, some, *cells)
+        network = _network(days, observed, places, left_out, seed)
+        for name in baselines:
+            predicted[name][:, left_out] = BASELINES[name].predict(network)[:, left_out]
+        progress(f"leave out {leave.what}", number + 1, len(parts))
+    everywhere = np.ones(len(stations.table), bool)
+    asked = observed, days, stations.table, everywhere
+    tables = [pair(p, *asked, model=n, phase=1 if n == NAME else None) for n, p in predicted.items()]
+    return pl.concat(tables).with_columns(target=pl.lit(target))
+
+
+def _network(
+    days: np.ndarray, observed: np.ndarray, places: tuple[np.ndarray, np.ndarray], left_out: np.ndarray, seed: int
+) -> Network:
+    """What baselines see: the same stations, the same days."""
+    years = tuple(int(y) for y in np.unique(days.astype("datetime64[Y]").astype(int) + 1970))
+    return Network(
+        days=days,
+        observed=observed,
+        x=places[0],
+        y=places[1],
+        withheld=left_out,
+        features=np.zeros((*observed.shape, 0)),
+        feature_names=(),
+        train_years=years,
+        adapt_years=(),
+        test_days=np.ones(len(days), bool),
+        seed=seed,
+    )

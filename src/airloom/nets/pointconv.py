@@ -1,0 +1,93 @@
+"""Point convolution: values that stand scattered on a grid become a field (paper 001, §2.3, Eqs. 1–3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+EPSILON = 1e-5  # what is added to the weights' sum, so that a cell out of reach is 0 and not undefined
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass over the stations: a kernel of `size` × `size` blocks of `block` × `block` cells; `size` is odd."""
+
+    size: int
+    block: int = 1
+
+    @property
+    def reach(self) -> int:
+        """Cells from a station to the farthest that it informs along a row."""
+        return (self.size // 2 + 1) * self.block
+
+
+PAPER = (Step(21), Step(11))
+
+
+class PointConv(nn.Module):
+    """Field of scattered values: each step adds the weighted mean of what the steps before have left.
+
+    PC ← PC + (w ∗ m·(x − PC)) / (w ∗ m + ε), from PC = 0, with x the values, m their weights (1 at a plain station, 0 where
+    none is) and w the step's kernel. With `PAPER`'s steps these are Eqs. 1–3, the sign of Eq. 2 set right: as printed it
+    would add what should be taken away. Cells beyond the border weigh nothing. The weights of a kernel are positive, and
+    begin as an exponential of distance.
+
+    Arguments:
+        steps: from far to near.
+        cautious: learn ε as well, one a step, beginning at `start`: few or far stations then correct less than they say, as
+            the weight of the background does in optimal interpolation. Otherwise ε is EPSILON.
+    """
+
+    def __init__(self, steps: Sequence[Step] = PAPER, *, cautious: bool = False, start: float = 0.3) -> None:
+        super().__init__()
+        if even := [s.size for s in steps if s.size % 2 == 0]:
+            raise ValueError(f"kernels of {even} cells have no middle; sizes must be odd")
+        self.steps = tuple(steps)
+        self.logs = nn.ParameterList(nn.Parameter(_exponential(step.size)) for step in steps)
+        spare = torch.full((len(steps),), start if cautious else EPSILON).log()
+        self.spare = nn.Parameter(spare, requires_grad=cautious)
+
+    def forward(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The field on (batch, 1, y, x), and how well each step knows it, in 0 … 1, on (batch, step, y, x).
+
+        Takes values and weights on (batch, 1, y, x); a value of no weight may be anything finite.
+        """
+        field, known = torch.zeros_like(values), []
+        for number, step in enumerate(self.steps):
+            seen = torch.cat([weights * (values - field), weights], 1)
+            total, weight = self._spread(seen, step, self.kernel(number)).chunk(2, 1)
+            spare = self.spare[number].exp()
+            field = field + total / (weight + spare)
+            known.append(weight / (weight + self.centre(number)))
+        return field, torch.cat(known, 1)
+
+    def kernel(self, number: int) -> Tensor:
+        """The weights of a step's kernel on (y, x)."""
+        return self.logs[number].exp()
+
+    def centre(self, number: int) -> Tensor:
+        """The weight of a station in the middle of a step's kernel."""
+        size = self.steps[number].size
+        return self.logs[number][size // 2, size // 2].exp()
+
+    def _spread(self, seen: Tensor, step: Step, kernel: Tensor) -> Tensor:
+        """Each channel convolved with the kernel, on blocks where the step has them, and smooth between these."""
+        rows, columns = seen.shape[-2:]
+        if step.block > 1:
+            short = [-length % step.block for length in (columns, rows)]
+            seen = functional.pad(seen, (0, short[0], 0, short[1]))
+            seen = functional.avg_pool2d(seen, step.block) * step.block**2
+        frames = seen.flatten(0, 1)[:, None]  # (batch·channel, 1, y, x)
+        spread = functional.conv2d(frames, kernel[None, None], padding=step.size // 2).view_as(seen)
+        if step.block > 1:
+            spread = functional.interpolate(spread, scale_factor=step.block, mode="bilinear")[..., :rows, :columns]
+        return spread
+
+
+def _exponential(size: int) -> Tensor:
+    """Logarithm of exp(−3 d / reach), on (size, size): at the edge of the kernel a twentieth is left."""
+    offsets = torch.arange(size, dtype=torch.float32) - size // 2
+    distance = torch.hypot(offsets[:, None], offsets[None])
+    return -3 * distance / max(1, size // 2)

@@ -1,0 +1,51 @@
+"""Days of a world at the ground: what a network of scattered stations is to be taught from, without the providers' files."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+
+import numpy as np
+
+from airloom.twin.make import SPIN_UP
+from airloom.twin.model import Bilinear, State
+from airloom.twin.species import PM25
+from airloom.twin.vapour import saturation
+from airloom.twin.world import World
+
+WEATHER = {"relative_humidity": "%", "wind": "m s-1"}
+GROUND = {**dict.fromkeys(("no2", "o3", "so2", "pm2p5", "pm10"), "ug m-3"), **WEATHER}  # variables and their units
+
+
+def ground_days(world: World, days: Sequence[date], names: Sequence[str]) -> Iterator[np.ndarray]:
+    """Daily means at the ground of some days in a row, each on (variable, y, x), float32, of `names` of GROUND.
+
+    The model begins SPIN_UP days before the first, which are thrown away.
+    """
+    state = world.model.start(days[0])
+    for ago in range(SPIN_UP, 0, -1):
+        _run(world, state, days[0] - timedelta(days=ago))
+    for day in days:
+        means = _run(world, state, day) | _weather(world, day)
+        yield np.stack([means[n] for n in names]).astype(np.float32)
+
+
+def _run(world: World, state: State, day: date) -> dict[str, np.ndarray]:
+    """A day of the model; means of its lowest layer [µg m⁻³]."""
+    totals: dict[str, np.ndarray] = {}
+    for hour in world.model.day(state, day, world.emissions.day(day, world.emitted)):
+        gases: dict[str, np.ndarray] = {n: hour.mean[n][0] for n in ("no2", "o3", "so2") if n in hour.mean}
+        if "pmcoarse" in hour.mean:
+            gases["pm2p5"] = np.sum([hour.mean[n][0] for n in PM25], axis=0)
+            gases["pm10"] = gases["pm2p5"] + hour.mean["pmcoarse"][0]
+        for name, values in gases.items():
+            totals[name] = totals.get(name, 0) + values / 24
+    return totals
+
+
+def _weather(world: World, day: date) -> dict[str, np.ndarray]:
+    """A day's mean humidity [%] and wind speed [m s⁻¹] on the world's grid."""
+    weather, grid = world.weather.day(day), world.plan.grid
+    rows, columns = np.indices(grid.shape).reshape(2, -1)
+    interpolate = Bilinear(world.weather.grid, grid)
+    t, d, u, v = (interpolate.at(weather[n].values, rows, columns) for n in ("t2m", "d2m", "u10", "v10"))
+    fields = {"relative_humidity": 100 * saturation(d) / saturation(t), "wind": np.hypot(u, v)}
+    return {n: a.mean(0).reshape(grid.shape) for n, a in fields.items()}

@@ -1,0 +1,191 @@
+"""A fusion study from files to a report, on worlds that are not worth the name."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import xarray as xr
+import yaml
+from safetensors.torch import load_file
+
+from airloom.cli import app
+from airloom.errors import StudyError
+from airloom.kinds import check, describe, open_run, open_study
+from airloom.learn.stop import Stopped
+from airloom.methods.pointconv.fuse import Observed
+from airloom.methods.pointconv.study import FusionStudy
+from airloom.methods.pointconv.teach import worlds_folder
+from airloom.methods.pointconv.validate import cross_validate
+from airloom.study import changed
+
+STUDY = {
+    "name": "small-fusion",
+    "title": "Invented PM10",
+    "method": {"name": "pointconv"},
+    "grid": {"centre": [10.3, 51.2], "shape": [32, 32], "cell": 10000},
+    "period": {"start": "2005-01-01", "end": "2005-01-06"},
+    "networks": [
+        {
+            "variable": "pm10",
+            "stations": {
+                "source": "station-table",
+                "observations": ["observed.csv"],
+                "metadata": "stations.csv",
+                "crs": "EPSG:3035",
+                "min_year_fraction": 0,
+            },
+        }
+    ],
+    "maps": [{"name": "elevation"}, {"name": "land"}],
+    "worlds": {"number": 1, "start": "2019-01-01", "end": "2019-02-28", "days": 3},
+    "practice": {"stations": [8, 20], "steps": 20, "batch": 2, "window": 32},
+    "verification": {
+        "leave": [{"what": "stations", "folds": 4}, {"what": "blocks", "folds": 2, "block": 1e5}],
+        "baselines": ["inverse-distance", "kriging"],
+        "draws": 100,
+    },
+}
+NUMBER = 14  # stations
+
+
+def write(folder: Path) -> FusionStudy:
+    """Stations, worlds and the study."""
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(STUDY))
+    study = open_study(path)
+    grid, draw = study.target_grid, np.random.default_rng(0)
+    rows, columns = np.divmod(draw.choice(32 * 32, NUMBER, replace=False), 32)
+    names = [f"S{n:02d}" for n in range(NUMBER)]
+    pl.DataFrame(
+        {"station": names, "lon": grid.x[columns], "lat": grid.y[rows], "type": "background", "area": "rural"}
+    ).write_csv(folder / "stations.csv")
+    days = np.arange("2005-01-01", "2005-01-07", dtype="datetime64[D]")
+    values = 20 + 5 * np.sin(rows / 10) + draw.normal(0, 3, (len(days), 1)) + draw.normal(0, 1, (len(days), NUMBER))
+    values[4, 1:] = np.nan  # one station alone
+    values[5] = np.nan  # and none
+    table = {"station": names * len(days), "time": np.repeat(days, NUMBER), "value": values.ravel()}
+    pl.DataFrame(table).with_columns(pl.col("value").fill_nan(None)).write_csv(folder / "observed.csv")
+    for world in range(2):
+        home = worlds_folder(study, folder / "run") / f"world-{world}"
+        home.mkdir(parents=True)
+        smooth = np.cumsum(np.cumsum(draw.normal(size=(2, 3, 1, 32, 32)), -1), -2)
+        for month, fields in zip(("2019-01", "2019-02"), smooth, strict=True):
+            np.save(home / f"{month}.npy", (30 + fields / 10).clip(0).astype(np.float32))
+        np.savez(home / "maps.npz", maps=draw.random((2, 32, 32)).astype(np.float32), land=np.ones((32, 32)))
+    return study
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """All of it, run from the command line."""
+    found = tmp_path_factory.mktemp("fusion")
+    write(found)
+    app(
+        ["run", str(found / "study.yaml"), "--data", str(found), "--folder", str(found / "run")],
+        exit_on_error=False,
+        result_action="return_value",
+    )
+    return found
+
+
+def test_from_files_to_a_report(folder):
+    scores = json.loads((folder / "run" / "scores.json").read_text())
+    rows = {(r["model"], r["phase"], r["target"]): r for r in scores["rows"] if r["stratum"] == "all"}
+    every = {"pointconv": 1, "inverse-distance": None, "kriging": None}
+    assert set(rows) == {(m, p, t) for m, p in every.items() for t in ("withheld", "withheld blocks")}
+    assert {rows["pointconv", 1, "withheld"]["n"], rows["kriging", None, "withheld"]["n"]} == {4 * NUMBER}
+    page = (folder / "run" / "report.html").read_text()
+    assert "Invented PM10" in page
+    assert "small-fusion" in page
+
+
+def test_fields_cover_the_days_that_have_a_station(folder):
+    with xr.open_dataset(folder / "run" / "fields.nc") as field:
+        assert field["pm10"].shape == (5, 32, 32)  # of six days, the last has none
+        assert bool((field["pm10"] >= 0).all())
+        assert field["pm10"].attrs["standard_name"] == "mass_concentration_of_pm10_ambient_aerosol_particles_in_air"
+
+
+@pytest.fixture
+def run(folder):
+    return open_run(open_study(folder / "study.yaml"), folder, folder / "run")
+
+
+def test_a_station_that_is_left_out_cannot_change_its_prediction(run):
+    asked = dict(
+        leave=run.study.verification.leave[0], baselines=["kriging"], target="withheld", seed=0, progress=lambda *_: None
+    )
+    stations, (observed,) = run._stations[0], run._observed
+    places = run.study.target_grid.project(stations.table["lon"].to_numpy(), stations.table["lat"].to_numpy())
+    before = cross_validate(run._fuser, stations, [observed], places, **asked)
+    leaked = Observed(observed.values.copy(), observed.row, observed.column)
+    leaked.values[0, 3] += 1000
+    after = cross_validate(run._fuser, stations, [leaked], places, **asked)
+    name, day = stations.table["station"][3], pl.date(2005, 1, 1)
+    own = (pl.col("station") == name) & (pl.col("time") == day)
+    for model in ("pointconv", "kriging"):
+        mine = pl.col("model") == model
+        assert before.filter(own & mine)["predicted"].item() == pytest.approx(
+            after.filter(own & mine)["predicted"].item(), rel=1e-6
+        )
+        others = ~own & (pl.col("time") == day) & mine
+        assert abs(before.filter(others)["predicted"] - after.filter(others)["predicted"]).max() > 1
+
+
+def test_training_goes_on_to_the_bit(folder, tmp_path):
+    study = open_study(folder / "study.yaml")
+    (tmp_path / "worlds").symlink_to(folder / "worlds")
+    told = []
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        told.append(done)
+        if what.startswith("train") and done == 13:
+            signal_self()
+
+    stopped = open_run(study, folder, tmp_path / "run", progress=interrupt)
+    with pytest.raises(Stopped, match="stopped after 13 of 20 steps"):
+        stopped.train()
+    open_run(study, folder, tmp_path / "run").train()
+    ours, theirs = (load_file(at / "training" / "best.safetensors") for at in (tmp_path / "run", folder / "run"))
+    assert all((ours[k] == theirs[k]).all() for k in theirs)
+
+
+def signal_self() -> None:
+    import os
+    import signal
+
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_check_and_describe_say_what_there_is(folder):
+    study = open_study(folder / "study.yaml")
+    lines = check(study, folder, folder / "run", workers=1)
+    assert f"pm10: {NUMBER} cells with stations, 57 daily values" in lines[0]
+    assert "0 days to make" in lines[1]
+    rows = describe(study)
+    assert rows[0].kind == "PointConvFusion"
+    assert {"PointConv", "Node"} <= {r.kind for r in rows}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"practice.stations": [30, 10]}, r"stations: \[30, 10\]; write the fewest, at least 1, and then the most"),
+        ({"maps.1.name": "elevation"}, "'elevation' stands twice"),
+        ({"worlds.end": "2018-01-01"}, "before they start"),
+        ({"verification.leave.0.what": "towns"}, "'stations' or 'blocks'.*found 'towns'"),
+        ({"networks.0.variable": "pm11"}, "found 'pm11'"),
+    ],
+)
+def test_a_study_that_makes_no_sense_is_refused(folder, change, message):
+    with pytest.raises(StudyError, match=message):
+        changed(open_study(folder / "study.yaml"), change)
+
+
+def test_a_misspelt_key_is_named_with_the_nearest(folder, tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({**STUDY, "practise": {}}))
+    with pytest.raises(StudyError, match=r"'practise' is not a key here\. nearest: 'practice'"):
+        open_study(path)
