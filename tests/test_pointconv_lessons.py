@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airloom.methods.pointconv.folds import folds
-from airloom.methods.pointconv.lessons import Teacher
+from airloom.methods.pointconv.lessons import Teacher, aloft
 from airloom.methods.pointconv.scatter import Scatter
 from airloom.methods.pointconv.study import LeaveOut, Practice
 from airloom.methods.pointconv.teach import World, scaled
@@ -49,13 +49,17 @@ def test_stations_without_noise_tell_the_field_and_with_it_nothing_negative():
 def world(seed: int, days: tuple[int, ...] = (3, 2)) -> World:
     draw = np.random.default_rng(seed)
     months = [draw.gamma(2, 10, (n, 2, *LAND.shape)).astype(np.float32) for n in days]
-    return World(months, draw.normal(size=(1, *LAND.shape)).astype(np.float32), LAND.astype(float))
+    aloft = [month[:, :1] * np.array([0.9, 0.8, 0.6, 0.3], np.float32)[:, None, None] for month in months]
+    return World(months, aloft, draw.normal(size=(1, *LAND.shape)).astype(np.float32), LAND.astype(float))
 
 
 def test_days_of_a_world_run_through_its_months():
     one = world(0)
     assert len(one) == 5
-    np.testing.assert_array_equal(one.day(3), one.months[1][0])
+    ground, profile = one.day(3)
+    np.testing.assert_array_equal(ground, one.months[1][0])
+    np.testing.assert_array_equal(profile[0], ground[0])
+    np.testing.assert_array_equal(profile[3], one.aloft[1][0, 2])
     with pytest.raises(IndexError, match="day 5 of a world of 5"):
         one.day(5)
 
@@ -72,6 +76,23 @@ def test_a_lesson_is_the_same_whenever_it_is_asked_for_and_its_stations_tell_its
     assert torch.equal(one.values[:, 0][there], one.field[there])
     assert not (one.weights[:, 0] == one.weights[:, 1]).all()  # each variable has cells of its own
     assert (one.scored.expand_as(there)[there] == 1).all()
+
+
+def test_a_place_above_its_cell_sees_the_air_of_its_height():
+    profile = np.array([10.0, 9.0, 8.0, 6.0, 3.0])[:, None, None] * np.ones((5, 2, 2))  # at 0, 50, 250, 500, 1000 m
+    found = aloft(profile, np.array([[0.0, 25.0], [375.0, 4000.0]]))
+    np.testing.assert_allclose(found, [[10, 9.5], [7, 3]])
+
+
+def test_a_lesson_with_summits_tells_how_high_they_are():
+    teacher = Teacher([world(0)], Practice(stations=(20, 30), noise=0, batch=3, window=32, above=300))
+    lesson = teacher.lesson([1, 1], turn=False)
+    assert lesson.maps.shape == (3, 2, 32, 32)
+    above = lesson.maps[:, 1]
+    assert (above >= 0).all()
+    assert 0.3 < (above > 0).float().mean() < 0.7
+    flat = Teacher([world(0)], Practice(stations=(20, 30), noise=0, batch=3, window=32)).lesson([1, 1], turn=False)
+    assert flat.maps.shape == (1, 32, 32)
 
 
 @given(

@@ -15,6 +15,7 @@ from airloom.errors import StudyError
 from airloom.kinds import check, describe, open_run, open_study
 from airloom.learn.stop import Stopped
 from airloom.methods.pointconv.fuse import Observed
+from airloom.methods.pointconv.reproduce import by_day
 from airloom.methods.pointconv.study import FusionStudy
 from airloom.methods.pointconv.teach import worlds_folder
 from airloom.methods.pointconv.validate import cross_validate
@@ -40,7 +41,7 @@ STUDY = {
     ],
     "maps": [{"name": "elevation"}, {"name": "land"}],
     "worlds": {"number": 1, "start": "2019-01-01", "end": "2019-02-28", "days": 3},
-    "practice": {"stations": [8, 20], "steps": 20, "batch": 2, "window": 32},
+    "practice": {"stations": [8, 20], "above": 100, "steps": 20, "batch": 2, "window": 32},
     "verification": {
         "leave": [{"what": "stations", "folds": 4}, {"what": "blocks", "folds": 2, "block": 1e5}],
         "baselines": ["inverse-distance", "kriging"],
@@ -59,7 +60,14 @@ def write(folder: Path) -> FusionStudy:
     rows, columns = np.divmod(draw.choice(32 * 32, NUMBER, replace=False), 32)
     names = [f"S{n:02d}" for n in range(NUMBER)]
     pl.DataFrame(
-        {"station": names, "lon": grid.x[columns], "lat": grid.y[rows], "type": "background", "area": "rural"}
+        {
+            "station": names,
+            "lon": grid.x[columns],
+            "lat": grid.y[rows],
+            "altitude": 300.0,
+            "type": "background",
+            "area": "rural",
+        }
     ).write_csv(folder / "stations.csv")
     days = np.arange("2005-01-01", "2005-01-07", dtype="datetime64[D]")
     values = 20 + 5 * np.sin(rows / 10) + draw.normal(0, 3, (len(days), 1)) + draw.normal(0, 1, (len(days), NUMBER))
@@ -72,7 +80,9 @@ def write(folder: Path) -> FusionStudy:
         home.mkdir(parents=True)
         smooth = np.cumsum(np.cumsum(draw.normal(size=(2, 3, 1, 32, 32)), -1), -2)
         for month, fields in zip(("2019-01", "2019-02"), smooth, strict=True):
-            np.save(home / f"{month}.npy", (30 + fields / 10).clip(0).astype(np.float32))
+            ground = (30 + fields / 10).clip(0).astype(np.float32)
+            np.save(home / f"{month}.npy", ground)
+            np.save(home / f"{month}-aloft.npy", ground * np.array([0.9, 0.8, 0.6, 0.3], np.float32)[:, None, None])
         np.savez(home / "maps.npz", maps=draw.random((2, 32, 32)).astype(np.float32), land=np.ones((32, 32)))
     return study
 
@@ -96,6 +106,9 @@ def test_from_files_to_a_report(folder):
     every = {"pointconv": 1, "inverse-distance": None, "kriging": None}
     assert set(rows) == {(m, p, t) for m, p in every.items() for t in ("withheld", "withheld blocks")}
     assert {rows["pointconv", 1, "withheld"]["n"], rows["kriging", None, "withheld"]["n"]} == {4 * NUMBER}
+    worlds = scores["worlds"]
+    assert worlds["cells"] == 32 * 32 - NUMBER
+    assert set(worlds["models"]) == {"pointconv", "kriging", "inverse-distance"}
     page = (folder / "run" / "report.html").read_text()
     assert "Invented PM10" in page
     assert "small-fusion" in page
@@ -132,6 +145,15 @@ def test_a_station_that_is_left_out_cannot_change_its_prediction(run):
         )
         others = ~own & (pl.col("time") == day) & mine
         assert abs(before.filter(others)["predicted"] - after.filter(others)["predicted"]).max() > 1
+
+
+def test_scores_of_whole_fields_by_day():
+    truth = np.array([[1.0, 3.0, 5.0], [2.0, 2.0, 8.0]])
+    found = by_day(truth + np.array([[1.0], [0.0]]), truth)
+    np.testing.assert_allclose(found["r2"], [1 - 3 / 8, 1])
+    np.testing.assert_allclose(found["rmse"], [1, 0])
+    np.testing.assert_allclose(found["nme"], [3 / 9, 0])
+    np.testing.assert_allclose(found["nme_high"], [1 / 5, 0])
 
 
 def test_training_goes_on_to_the_bit(folder, tmp_path):
@@ -173,6 +195,8 @@ def test_check_and_describe_say_what_there_is(folder):
     ("change", "message"),
     [
         ({"practice.stations": [30, 10]}, r"stations: \[30, 10\]; write the fewest, at least 1, and then the most"),
+        ({"maps.0.name": "population"}, "stations stand above an elevation"),
+        ({"networks.0.variable": "wind"}, "wind is no concentration"),
         ({"maps.1.name": "elevation"}, "'elevation' stands twice"),
         ({"worlds.end": "2018-01-01"}, "before they start"),
         ({"verification.leave.0.what": "towns"}, "'stations' or 'blocks'.*found 'towns'"),

@@ -24,6 +24,7 @@ from airloom.study import Study, changed, keys
 
 if TYPE_CHECKING:
     from airloom.learn.ranks import Ranks
+    from airloom.ledger import Ledger
 
 app = App(
     name="airloom",
@@ -138,6 +139,48 @@ def run_all(study: StudyFile, *, data: Data = None, folder: Folder = None, worke
         scores = run.evaluate()
         run.report()
     _tell(run, scores)
+
+
+@app.command
+def fuse(
+    model: Annotated[Path, Parameter(help="A model file, or the folder of a run of a `pointconv` study.")],
+    observations: Annotated[
+        list[Path], Parameter(help="Tables of sensors (time, lon, lat, value; CSV or parquet), or one folder of them.")
+    ],
+    *,
+    out: Annotated[Path, Parameter(help="The NetCDF file of the fields; a folder with --watch.")] = Path("fused.nc"),
+    start: Annotated[date | None, Parameter(help="First day; all by default.")] = None,
+    end: Annotated[date | None, Parameter(help="Last day.")] = None,
+    background: Annotated[Path | None, Parameter(help="A field on the model's grid that sensors are to correct.")] = None,
+    watch: Annotated[
+        bool, Parameter(negative="", help="Go on with each table that comes into the folder; Ctrl-C ends it.")
+    ] = False,
+) -> None:
+    """Turn tables of stations or sensors into complete fields, with a trained model; they may move, and be new."""
+    from airloom.methods.pointconv.live import fuse as make_fields
+    from airloom.methods.pointconv.live import new_tables, tables_in
+    from airloom.methods.pointconv.model import Model
+
+    trained = Model.load(model)
+    if not watch:
+        paths = [t for path in observations for t in (tables_in(path) if path.is_dir() else [path])]
+        _tell_fused(make_fields(trained, paths, out, first=start, last=end, background=background), out)
+        return
+    for table, to in new_tables(observations[0], out):
+        try:
+            _tell_fused(make_fields(trained, [table], to, first=start, last=end, background=background), to)
+        except AirloomError as error:  # a broken table must not end the watch
+            console.print(f"{table}: {error}", markup=False, highlight=False)
+
+
+def _tell_fused(ledger: "Ledger", out: Path) -> None:
+    """Where fields lie, and what was left out."""
+    reasons: dict[str, int] = {}
+    for entry in ledger.entries:
+        reasons[entry.why] = reasons.get(entry.why, 0) + entry.count
+    for why, count in reasons.items():
+        console.print(f"left out: {count} values, {why}", markup=False, highlight=False)
+    print(out)
 
 
 @twin.command

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from airloom.twin.layers import HEIGHTS, at_heights
 from airloom.twin.make import SPIN_UP
 from airloom.twin.model import Bilinear, State
 from airloom.twin.species import PM25
@@ -15,8 +16,11 @@ WEATHER = {"relative_humidity": "%", "wind": "m s-1"}
 GROUND = {**dict.fromkeys(("no2", "o3", "so2", "pm2p5", "pm10"), "ug m-3"), **WEATHER}  # variables and their units
 
 
-def ground_days(world: World, days: Sequence[date], names: Sequence[str]) -> Iterator[np.ndarray]:
-    """Daily means at the ground of some days in a row, each on (variable, y, x), float32, of `names` of GROUND.
+def ground_days(
+    world: World, days: Sequence[date], names: Sequence[str], aloft: Sequence[float] = ()
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Daily means of some days in a row, float32: at the ground of `names` of GROUND on (variable, y, x), and of the first of
+    them, where it is a concentration, at the heights `aloft`, some of HEIGHTS, on (height, y, x).
 
     The model begins SPIN_UP days before the first, which are thrown away.
     """
@@ -24,18 +28,20 @@ def ground_days(world: World, days: Sequence[date], names: Sequence[str]) -> Ite
     for ago in range(SPIN_UP, 0, -1):
         _run(world, state, days[0] - timedelta(days=ago))
     for day in days:
-        means = _run(world, state, day) | _weather(world, day)
-        yield np.stack([means[n] for n in names]).astype(np.float32)
+        means = _run(world, state, day)
+        ground = {n: layers[0] for n, layers in means.items()} | _weather(world, day)
+        above = at_heights(means[names[0]])[np.isin(HEIGHTS, aloft)] if aloft else np.zeros((0, *world.plan.grid.shape))
+        yield np.stack([ground[n] for n in names]).astype(np.float32), above.astype(np.float32)
 
 
 def _run(world: World, state: State, day: date) -> dict[str, np.ndarray]:
-    """A day of the model; means of its lowest layer [µg m⁻³]."""
+    """A day of the model; means on (layer, y, x) [µg m⁻³]."""
     totals: dict[str, np.ndarray] = {}
     for hour in world.model.day(state, day, world.emissions.day(day, world.emitted)):
-        gases: dict[str, np.ndarray] = {n: hour.mean[n][0] for n in ("no2", "o3", "so2") if n in hour.mean}
+        gases: dict[str, np.ndarray] = {n: hour.mean[n] for n in ("no2", "o3", "so2") if n in hour.mean}
         if "pmcoarse" in hour.mean:
-            gases["pm2p5"] = np.sum([hour.mean[n][0] for n in PM25], axis=0)
-            gases["pm10"] = gases["pm2p5"] + hour.mean["pmcoarse"][0]
+            gases["pm2p5"] = np.sum([hour.mean[n] for n in PM25], axis=0)
+            gases["pm10"] = gases["pm2p5"] + hour.mean["pmcoarse"]
         for name, values in gases.items():
             totals[name] = totals.get(name, 0) + values / 24
     return totals

@@ -42,10 +42,15 @@ class Observed:
 
 @dataclass(frozen=True)
 class Fuser:
-    """A trained network over a region: `maps` as the network sees them on (map, y, x)."""
+    """A trained network over a region.
+
+    `maps` as the network sees them on (map, y, x), and `places`, the same in the cells of stations as these have them: a station
+    may stand above its cell.
+    """
 
     network: PointConvFusion
     maps: np.ndarray
+    places: np.ndarray
     shape: tuple[int, int]
 
     def fields(self, networks: Sequence[Observed], days: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -53,24 +58,28 @@ class Fuser:
 
         Concentrations are not below 0. A day without any station of the target is NaN throughout.
         """
-        self.network.eval()
-        at_once = max(1, CELLS // (self.shape[0] * self.shape[1]))
-        for first in range(0, len(days), at_once):
-            some = days[first : first + at_once]
-            found, known = self._block(networks, some)
-            yield some, found, known
+        for some in self._blocks(days):
+            yield some, *self._fused(networks, some, self.maps)
 
     def at(self, networks: Sequence[Observed], days: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-        """Values in some cells on (time, station)."""
-        blocks = [found[:, row, column] for _, found, _ in self.fields(networks, days)]
-        return np.concatenate(blocks) if blocks else np.zeros((0, len(row)))
+        """Values at the places of some stations on (time, station)."""
+        found = [self._fused(networks, some, self.places)[0][:, row, column] for some in self._blocks(days)]
+        return np.concatenate(found) if found else np.zeros((0, len(row)))
 
-    def _block(self, networks: Sequence[Observed], days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _blocks(self, days: np.ndarray) -> Iterator[np.ndarray]:
+        """Days that are computed together."""
+        at_once = max(1, CELLS // (self.shape[0] * self.shape[1]))
+        for first in range(0, len(days), at_once):
+            yield days[first : first + at_once]
+
+    def _fused(self, networks: Sequence[Observed], days: np.ndarray, here: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Fields on maps as they are `here`, and how well stations know each cell."""
         values, weights = (
             np.stack(parts, 1) for parts in zip(*(n.on_grid(days, self.shape) for n in networks), strict=True)
         )
+        self.network.eval()
         with torch.inference_mode():
-            field, known = self.network(*(torch.from_numpy(a) for a in (values, weights, self.maps)))
+            field, known = self.network(*(torch.from_numpy(a) for a in (values, weights, here, self.places)))
         found = field.clamp_min(0).numpy()
         found[weights[:, 0].sum((1, 2)) == 0] = np.nan
         return found, known.numpy()

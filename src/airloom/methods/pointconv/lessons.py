@@ -10,15 +10,16 @@ from torch import Tensor
 from airloom.grid import Tile
 from airloom.methods.pointconv.scatter import Scatter
 from airloom.methods.pointconv.study import Practice
-from airloom.methods.pointconv.teach import World
+from airloom.methods.pointconv.teach import ALOFT, World, scaled
 
 
 @dataclass(frozen=True)
 class Lesson:
     """A batch of days of one window.
 
-    `values` and `weights` of pseudo-stations on (batch, variable, y, x); `maps` on (map, y, x); `field`, which is to be found, on
-    (batch, y, x); `scored`: cells on (y, x) that count, 1 on land.
+    `values` and `weights` of pseudo-stations on (batch, variable, y, x); `maps` on (map, y, x), or on (batch, map, y, x) where the
+    last is how far places stand above their cell; `field`, which is to be found, on (batch, y, x); `scored`: cells on (y, x) that
+    count, 1 on land.
     """
 
     values: Tensor
@@ -50,9 +51,13 @@ class Teacher:
         rows, columns = tile.inside(world.land.shape)[0]
         allowed = world.allowed[rows, columns]
         days = draw.integers(len(world), size=self.practice.batch)
-        samples = [self._observed(world.day(day)[:, rows, columns], allowed, draw) for day in days]
-        values, weights, fields = (np.stack(parts) for parts in zip(*samples, strict=True))
-        arrays = (values, weights, world.maps[:, rows, columns], fields, allowed.astype(np.float32))
+        samples = [self._sample(world, int(day), (rows, columns), allowed, draw) for day in days]
+        values, weights, fields, above = (np.stack(parts) for parts in zip(*samples, strict=True))
+        maps = world.maps[:, rows, columns]
+        if self.practice.above:
+            shared = np.broadcast_to(maps, (len(days), *maps.shape))
+            maps = np.concatenate([shared, scaled("elevation", above)[:, None]], 1)
+        arrays = (values, weights, maps, fields, allowed.astype(np.float32))
         made = Lesson(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))
         return made.turned(draw) if turn else made
 
@@ -66,22 +71,45 @@ class Teacher:
                 break
         return tile
 
-    def _observed(
-        self, fields: np.ndarray, allowed: np.ndarray, draw: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What pseudo-stations, of each variable in other cells, tell of a day: values, weights; and the target's field."""
+    def _sample(
+        self, world: World, day: int, window: tuple[slice, slice], allowed: np.ndarray, draw: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What pseudo-stations, of each variable in other cells, tell of a day: values, weights; the target's field; and how far
+        above their cell places stand [m].
+        """
+        ground, profile = world.day(day)
+        fields, above = ground[(slice(None), *window)].copy(), np.zeros(allowed.shape)
+        if self.practice.above:
+            above = _rough(allowed.shape, self.practice.above, draw)
+            fields[0] = aloft(profile[(slice(None), *window)], above)
         values, weights = np.zeros_like(fields), np.zeros_like(fields)
         for number, field in enumerate(fields):
             scatter = self._scatter(number)
             there = scatter.cells(allowed, draw)
             values[number], weights[number] = scatter.observe(field, there, draw), there
-        return values, weights, fields[0]
+        return values, weights, fields[0], above
 
     def _scatter(self, number: int) -> Scatter:
         """Of the target (0), or of another variable."""
         asked = self.practice
         least, most = asked.stations if number == 0 else asked.others or asked.stations
         return Scatter(least, most, asked.clustered, asked.noise)
+
+
+def aloft(profile: np.ndarray, above: np.ndarray) -> np.ndarray:
+    """What stands `above` [m] the ground on (y, x), out of a profile at the ground and at the heights ALOFT, linear between them."""
+    heights = np.array([0.0, *ALOFT])
+    upper = np.clip(np.searchsorted(heights, above), 1, len(heights) - 1)
+    share = np.clip((above - heights[upper - 1]) / (heights[upper] - heights[upper - 1]), 0, 1)
+    low, high = (np.take_along_axis(profile, at[None], 0)[0] for at in (upper - 1, upper))
+    return ((1 - share) * low + share * high).astype(np.float32)
+
+
+def _rough(shape: tuple[int, ...], height: float, draw: np.random.Generator) -> np.ndarray:
+    """How far places stand above their cell [m]: half of them not at all, the others exponentially with that mean, which a day's
+    country may have less of.
+    """
+    return draw.uniform(0, 1) * height * draw.exponential(size=shape) * (draw.random(shape) < 0.5)
 
 
 def _shares(worlds: Sequence[World]) -> np.ndarray:

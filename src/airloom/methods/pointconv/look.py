@@ -33,7 +33,7 @@ def describe(study: FusionStudy) -> list[Row]:
 def made_up(study: FusionStudy, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Values, which serve as weights as well, on (batch, variable, y, x), and maps on (map, y, x)."""
     cells = study.practice.window
-    return torch.rand(batch, len(study.variables), cells, cells), torch.randn(len(study.maps), cells, cells)
+    return torch.rand(batch, len(study.variables), cells, cells), torch.randn(study.channels, cells, cells)
 
 
 def check(study: FusionStudy, data: Path, folder: Path, *, workers: int) -> Findings:

@@ -13,4 +13,4 @@ def network_of(study: FusionStudy) -> PointConvFusion:
     beyond every station's reach, which the coverage that comes with a field tells, nor to say what a single street has.
     """
     torch.manual_seed(study.seed)
-    return PointConvFusion(len(study.variables), len(study.maps), PRESETS[study.method.preset])
+    return PointConvFusion(len(study.variables), study.channels, PRESETS[study.method.preset])

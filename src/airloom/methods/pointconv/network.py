@@ -36,25 +36,31 @@ class PointConvFusion(nn.Module):
     the field is given back in its unit. So what is learnt is how values belong together, not how high they are, and a network
     taught by one model's PM2.5 serves another's PM10.
 
+    Of every map the network sees, besides the map, by how much a cell differs from the stations that speak for it: what a drift is
+    in kriging.
+
     Arguments:
         variables: number of variables, each with stations of its own; the first is the target.
-        maps: number of static maps.
+        maps: number of maps.
         preset: see `PRESETS`.
     """
 
     def __init__(self, variables: int, maps: int, preset: Preset) -> None:
         super().__init__()
         self.points = nn.ModuleList(PointConv(preset.steps, cautious=preset.cautious) for _ in range(variables))
-        inputs = variables * (1 + len(preset.steps)) + maps
+        inputs = variables * (1 + len(preset.steps)) + 2 * maps
         self.blend = UNetPP(inputs, 1, preset.widths)
 
-    def forward(self, values: Tensor, weights: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, values: Tensor, weights: Tensor, maps: Tensor, at_stations: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The field [the first variable's unit] and how well stations know it (0 … 1), each on (batch, y, x).
 
         Arguments:
             values: on (batch, variable, y, x), each in a unit of its own; whatever is finite where no station is.
             weights: of the stations, 0 where none is, on (batch, variable, y, x).
-            maps: static maps, scaled, on (map, y, x) or (batch, map, y, x).
+            maps: scaled, on (map, y, x) or (batch, map, y, x).
+            at_stations: the same as they are at stations, where that differs from their cells; as `maps` by default.
         """
         mean, spread = of_stations(values, weights)
         scaled = (values - mean) / spread
@@ -64,9 +70,18 @@ class PointConvFusion(nn.Module):
             field, reached = points(scaled[:, own], weights[:, own])
             parts += [field, reached]
             known.append(reached)
-        shared = maps.expand(len(values), *maps.shape[-3:])
-        told = parts[0] + self.blend(torch.cat([*parts, shared], 1))
+        here = maps.expand(len(values), *maps.shape[-3:])
+        there = here if at_stations is None else at_stations.expand_as(here)
+        told = parts[0] + self.blend(torch.cat([*parts, here, here - self._spread(there, weights[:, :1])], 1))
         return (mean[:, 0] + spread[:, 0] * told[:, 0]), known[0].amax(1)
+
+    def _spread(self, maps: Tensor, weights: Tensor) -> Tensor:
+        """What the maps have at the target's stations, spread as their values are, on (batch, map, y, x)."""
+        if not maps.shape[1]:
+            return maps
+        alone = maps.flatten(0, 1)[:, None]  # (batch·map, 1, y, x)
+        spread, _ = self.points[0](alone, weights.expand_as(maps).flatten(0, 1)[:, None])
+        return spread.view_as(maps)
 
 
 def of_stations(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,8 @@ from airloom.ledger import Ledger
 from airloom.methods.pointconv.fuse import Fuser, Observed
 from airloom.methods.pointconv.lessons import Teacher
 from airloom.methods.pointconv.method import network_of
+from airloom.methods.pointconv.model import SUFFIX, Model
+from airloom.methods.pointconv.reproduce import reproduce
 from airloom.methods.pointconv.study import FusionStudy
 from airloom.methods.pointconv.teach import World, make_worlds, scaled, worlds_folder
 from airloom.methods.pointconv.train import Trainer
@@ -77,6 +79,7 @@ class FusionRun(Carrier[FusionStudy]):
                 seed=self.study.seed,
                 folder=self._training,
             ).run(self.progress)
+            Model(self.study, self._fuser.network, self._maps).save(self.folder / f"model{SUFFIX}")
         return log.epochs
 
     def predict(self) -> Path:
@@ -95,7 +98,9 @@ class FusionRun(Carrier[FusionStudy]):
         return self.netcdf
 
     def evaluate(self) -> dict[str, Any]:
-        """Every station left out in turn, beside the baselines; writes `pairs.parquet`, `scores.json`."""
+        """Every station left out in turn, beside the baselines, and an unseen world beside its truth; writes `pairs.parquet`,
+        `scores.json`.
+        """
         with self._timed("evaluate"):
             asked, table = self.study.verification, self._stations[0].table
             x, y = self.study.target_grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
@@ -117,8 +122,19 @@ class FusionRun(Carrier[FusionStudy]):
             with whole(self.folder / "pairs.parquet") as aside:
                 pairs.write_parquet(aside)
             scores = {"study": self.study.name, **evaluate(pairs, draws=asked.draws, seed=self.study.seed)}
+            scores["worlds"] = self._reproduced()
             write_json(self.folder / "scores.json", scores)
         return scores
+
+    def _reproduced(self) -> dict[str, Any] | None:
+        """How well the unseen world comes back from the cells of the real stations; None where it lies elsewhere."""
+        world, asked = self._worlds[-1], self.study
+        if world.land.shape != asked.target_grid.shape:
+            return None
+        level = np.zeros((asked.channels - len(asked.maps), *world.land.shape), np.float32)  # no place stands above its cell
+        maps = np.concatenate([world.maps, level])
+        options = {"draws": asked.verification.draws, "seed": asked.seed}
+        return reproduce(self._fuser.network, world, self._observed, maps, asked.grid.cell, **options)
 
     def report(self) -> Path:
         """Scores and fields to a self-contained HTML page."""
@@ -203,11 +219,24 @@ class FusionRun(Carrier[FusionStudy]):
             if not np.isfinite(values).all():
                 raise DataError(f"maps: {part.name} has no value in {1 - np.isfinite(values).mean():.0%} of the cells.")
             found.append(values)
+        if self.study.practice.above:
+            found.append(np.zeros(grid.shape, np.float32))  # fields are of cells, not of summits
         return np.stack(found) if found else np.zeros((0, *grid.shape), np.float32)
+
+    @property
+    def _places(self) -> np.ndarray:
+        """The maps as stations of the target have them: how far these stand above their cell is known by their altitude."""
+        maps, names = self._maps.copy(), [m.name for m in self.study.maps]
+        if self.study.practice.above:
+            table = self._stations[0].table.filter(pl.col("altitude").is_not_null())
+            cells = table["row"].to_numpy(), table["column"].to_numpy()
+            ground = maps[names.index("elevation")][cells]
+            maps[-1][cells] = np.maximum(scaled("elevation", table["altitude"].to_numpy()) - ground, 0)
+        return maps
 
     @cached_property
     def _fuser(self) -> Fuser:
         """The trained network over the region."""
         network = network_of(self.study)
         load_weights(self._training / "best.safetensors", network, belongs_to=self.fingerprint)
-        return Fuser(network, self._maps, self.study.target_grid.shape)
+        return Fuser(network, self._maps, self._places, self.study.target_grid.shape)

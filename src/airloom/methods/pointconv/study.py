@@ -69,6 +69,12 @@ class Practice(Part):
     noise: float = Field(
         0.5, ge=0, description="Most by which a pseudo-station errs, in deviations of the day's values; 0 as in the paper."
     )
+    above: float = Field(
+        0,
+        ge=0,
+        description="How far stations stand above their cell's mean elevation [m], about: as on summits. They then see the air of that "
+        "height, and their altitude is an input; 0: all stand at the ground, as in the paper.",
+    )
     steps: int = Field(3000, gt=0, description="Batches; 20,000 in the paper.")
     batch: int = Field(10, gt=0, description="Days of a batch; 10 in the paper.")
     window: int = Field(128, ge=32, description="Cells along an edge of what is seen at once.")
@@ -134,9 +140,14 @@ class FusionStudy(Part):
         return self.networks[0].variable
 
     @property
-    def variables(self) -> tuple[str, ...]:
+    def variables(self) -> tuple[Variable, ...]:
         """All that stations measure, the target first."""
         return tuple(n.variable for n in self.networks)
+
+    @property
+    def channels(self) -> int:
+        """Number of maps that the network sees."""
+        return len(self.maps) + (self.practice.above > 0)
 
     @property
     def patterns(self) -> list[str]:
@@ -156,6 +167,10 @@ class FusionStudy(Part):
         names = [m.name for m in self.maps]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"maps: {twice[0]!r} stands twice; each map is one")
+        if self.practice.above and "elevation" not in names:
+            raise ValueError("practice.above: stations stand above an elevation, which is not among maps; add it there")
+        if self.pollutant in ("relative_humidity", "wind"):
+            raise ValueError(f"networks.0.variable: {self.pollutant} is no concentration; the first is what is estimated")
         if self.worlds.end < self.worlds.start:
             raise ValueError(f"worlds: they end on {self.worlds.end}, before they start on {self.worlds.start}")
         return self

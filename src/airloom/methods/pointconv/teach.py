@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airloom.twin.geography import Geography
     from airloom.twin.world import Plan
 
+ALOFT = (50.0, 250.0, 500.0, 1000.0)  # m above ground, where the target is known besides
 SCALES = {"elevation": 500.0, "land": 1.0, "population": 100.0}  # m, share, km⁻²: about what each is where people live
 NOX_ONLY = {"no2", "o3", "relative_humidity", "wind"}  # what a world has without particles, in a fraction of the time
 SOLID = 0.5  # share of land from which on a cell may hold a station
@@ -25,11 +26,12 @@ SOLID = 0.5  # share of land from which on a cell may hold a station
 
 @dataclass(frozen=True)
 class World:
-    """One world: its fields, month by month, each on (day, variable, y, x); `maps` on (map, y, x), scaled; the share of land on
-    (y, x).
+    """One world: its fields at the ground, month by month, each on (day, variable, y, x), and the target's at the heights ALOFT
+    on (day, height, y, x); `maps` on (map, y, x), scaled; the share of land on (y, x).
     """
 
     months: list[np.ndarray]  # mapped from disk
+    aloft: list[np.ndarray]
     maps: np.ndarray
     land: np.ndarray
 
@@ -37,12 +39,13 @@ class World:
         """Days."""
         return sum(map(len, self.months))
 
-    def day(self, number: int) -> np.ndarray:
-        """The fields of a day on (variable, y, x)."""
+    def day(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """A day's fields at the ground on (variable, y, x), and the target's profile, the ground first, on (height, y, x)."""
         first = 0
-        for month in self.months:
+        for month, above in zip(self.months, self.aloft, strict=True):
             if first <= number < first + len(month):
-                return np.asarray(month[number - first])
+                ground = np.asarray(month[number - first])
+                return ground, np.concatenate([ground[:1], above[number - first]])
             first += len(month)
         raise IndexError(f"day {number} of a world of {len(self)}")
 
@@ -118,6 +121,11 @@ def _months(days: Sequence[date], folder: Path) -> Iterator[tuple[Path, list[dat
         yield folder / f"{month:%Y-%m}.npy", [d for d in days if d.replace(day=1) == month]
 
 
+def _aloft(path: Path) -> Path:
+    """Where the fields above those of a month are."""
+    return path.with_name(f"{path.stem}-aloft.npy")
+
+
 def _make(study: FusionStudy, number: int, folder: Path, threads: int, progress: Progress) -> None:
     """Make what is missing of a world."""
     plan = _plan(study, number)
@@ -131,12 +139,14 @@ def _make(study: FusionStudy, number: int, folder: Path, threads: int, progress:
         twin = Twin(plan, threads=threads)
         _write_maps(study, twin.geography, folder / "maps.npz")
     for path, days in missing:
-        fields = []
-        for field in ground_days(twin, days, study.variables):
-            fields.append(field)
-            progress("make what teaches, day", done + len(fields), total)
-        with whole(path) as aside:
-            np.save(aside, np.stack(fields))
+        made = []
+        for found in ground_days(twin, days, study.variables, ALOFT):
+            made.append(found)
+            progress("make what teaches, day", done + len(made), total)
+        ground, aloft = (np.stack(parts) for parts in zip(*made, strict=True))
+        for to, values in ((_aloft(path), aloft), (path, ground)):  # the month is there when the last one is
+            with whole(to) as aside:
+                np.save(aside, values)
         done += len(days)
     progress("make what teaches, day", done, total)
 
@@ -152,4 +162,6 @@ def _open(folder: Path) -> World:
     """A world that was made."""
     with np.load(folder / "maps.npz") as found:
         maps, land = found["maps"], found["land"]
-    return World([np.load(path, mmap_mode="r") for path in sorted(folder.glob("*-*.npy"))], maps, land)
+    paths = sorted(folder.glob("????-??.npy"))
+    months, aloft = ([np.load(p, mmap_mode="r") for p in some] for some in (paths, map(_aloft, paths)))
+    return World(months, aloft, maps, land)

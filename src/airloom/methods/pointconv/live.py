@@ -1,0 +1,112 @@
+"""`airloom fuse`: fields straight from tables of sensors, once or whenever a new table comes."""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+import xarray as xr
+
+from airloom import __version__
+from airloom.errors import DataError
+from airloom.infer.fields import field_dataset, read, surface, write_netcdf
+from airloom.ledger import Ledger
+from airloom.methods.pointconv.model import Model
+from airloom.methods.pointconv.sensors import Sensors, on_cells, read_sensors
+
+TABLES = {".csv", ".parquet"}
+PAUSE = 5.0  # seconds between two looks into a folder
+SETTLED = 2.0  # seconds after which a file that no longer grows is taken for whole
+
+
+def fuse(
+    model: Model,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    background: Path | None = None,
+) -> Ledger:
+    """Daily fields of all days that the tables speak of, with the variable `coverage`, in one NetCDF file.
+
+    Arguments:
+        model: trained.
+        paths: tables as `read_sensors` takes them.
+        out: the file.
+        first: day to begin with; that of the tables by default.
+        last: day to end with, likewise.
+        background: a field (NetCDF or Zarr, on the model's grid) from which the sensors' departures are fused, and to which they
+            are added again.
+
+    Returns:
+        What was left out and why.
+
+    Raises:
+        DataError: as `read_sensors`; no day is left; the background lies on another grid or lacks a day.
+    """
+    study, ledger = model.study, Ledger()
+    rows = read_sensors(paths, study.target_grid, study.variables, ledger)
+    rows = rows.filter(pl.col("day").is_between(first or date.min, last or date.max))
+    if rows.filter(pl.col("variable") == study.pollutant).is_empty():
+        raise DataError(f"{paths[0].name}: no value of {study.pollutant} between {first or 'ever'} and {last or 'ever'}.")
+    sensors = on_cells(rows, study.target_grid, study.variables, ledger)
+    before = _background(background, sensors.days, study.pollutant, study.target_grid.shape)
+    field, known = fields(model, sensors, before)
+    attributes = {"title": study.title, "source": f"airloom {__version__}, method pointconv"}
+    found = field_dataset(field, grid=study.target_grid, days=sensors.days, pollutant=study.pollutant, attrs=attributes)
+    described = {
+        "long_name": "how well stations know the cell: 0 out of their reach, 0.5 as in a station's own cell",
+        "units": "1",
+    }
+    write_netcdf(found.assign(coverage=(("time", "y", "x"), known, described)), out)
+    return ledger
+
+
+def fields(model: Model, sensors: Sensors, background: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Fields and how well stations know them, each on (day, y, x); NaN on a day without the target."""
+    found, known = [], []
+    for number in range(len(sensors.days)):
+        values, weights = sensors.values[number : number + 1].copy(), sensors.weights[number : number + 1]
+        if background is not None:
+            values[:, 0] -= background[number]
+        with torch.inference_mode():
+            field, reached = model.network(*(torch.from_numpy(a) for a in (values, weights, model.maps)))
+        whole = field[0].numpy() + (0 if background is None else background[number])
+        found.append(np.where(weights[0, 0].any(), np.maximum(whole, 0), np.nan))
+        known.append(reached[0].numpy())
+    return np.stack(found).astype(np.float32), np.stack(known)
+
+
+def _background(path: Path | None, days: np.ndarray, pollutant: str, shape: tuple[int, int]) -> np.ndarray | None:
+    """A field of those days on (day, y, x)."""
+    if path is None:
+        return None
+    ground: xr.DataArray = surface(read(path), pollutant)
+    if ground.shape[1:] != shape:
+        raise DataError(f"{path}: lies on {ground.shape[1:]} cells, the model on {shape}. Bring it to the model's grid.")
+    ground = ground.assign_coords(time=ground["time"].dt.floor("D"))
+    if lacking := [str(d) for d in days if d.astype("datetime64[ns]") not in ground["time"].values]:
+        raise DataError(f"{path}: lacks {len(lacking)} days that the sensors have, {lacking[0]} the first.")
+    return ground.sel(time=days.astype("datetime64[ns]")).to_numpy()
+
+
+def tables_in(folder: Path) -> list[Path]:
+    """Tables in a folder, sorted."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in TABLES and not p.name.startswith("."))
+
+
+def new_tables(folder: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    """Tables of a folder as they come, and where the field of each belongs; a table that changes comes again. Never ends."""
+    seen: dict[Path, float] = {}
+    while True:
+        for path in tables_in(folder):
+            to, written = out / f"{path.stem}.nc", path.stat().st_mtime
+            done = seen.get(path) == written or (to.is_file() and to.stat().st_mtime >= written)
+            if not done and time.time() - written > SETTLED:
+                seen[path] = written  # also where it turns out to be broken
+                yield path, to
+        time.sleep(PAUSE)

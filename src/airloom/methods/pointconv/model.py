@@ -1,0 +1,68 @@
+"""A trained network with all that it needs to be used: one file that can be passed on."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, from_numpy, nn
+
+from airloom import __version__
+from airloom.errors import CheckpointError
+from airloom.files import whole
+from airloom.methods.pointconv.method import network_of
+from airloom.methods.pointconv.network import PointConvFusion
+from airloom.methods.pointconv.study import FusionStudy
+from airloom.study import parse
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Model:
+    """`study`: what it was trained for; `network`; `maps` of its region on (map, y, x), as the network sees them."""
+
+    study: FusionStudy
+    network: PointConvFusion
+    maps: np.ndarray
+
+    def save(self, path: Path) -> None:
+        """Write weights, maps and study as safetensors, whole or not at all; nothing in it can be run."""
+        tensors: dict[str, Tensor] = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
+        facts = {"study": self.study.model_dump_json(), "airloom": __version__}
+        with whole(path) as aside:
+            save_file(tensors | {"maps": from_numpy(self.maps.copy())}, aside, metadata=facts)
+
+    @classmethod
+    def load(cls, path: Path) -> "Model":
+        """Read what `save` wrote, or the model in the folder of a run.
+
+        Raises:
+            CheckpointError: there is none, or it is broken, or of another version's network.
+        """
+        path = path / f"model{SUFFIX}" if path.is_dir() else path
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts = file.metadata() or {}
+                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  (no mapping)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(
+                f"{path}: is no model that can be read: {error}. Name a model file, or a run whose training ended."
+            ) from error
+        if "study" not in facts or "maps" not in tensors:
+            raise CheckpointError(f"{path}: holds no model of a fusion. Name the model{SUFFIX} of such a run.")
+        study = parse(json.loads(facts["study"]), where=str(path), model=FusionStudy)
+        network = network_of(study)
+        _fill(network, {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}, path)
+        return cls(study, network.eval(), tensors["maps"].numpy())
+
+
+def _fill(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Put weights into a network."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path}: holds a network of another version of airloom: {reason}. Train it anew.") from error

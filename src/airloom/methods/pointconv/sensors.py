@@ -1,0 +1,142 @@
+"""Sensors as they come: one row a value, with its own time and place, so that what moves or was set up yesterday is welcome."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from airloom.errors import DataError
+from airloom.grid import Grid
+from airloom.ledger import Ledger
+from airloom.methods.pointconv.study import Variable
+from airloom.sources.members import members
+from airloom.sources.tables import numbers, read_table, require_columns
+
+NEEDED = ("time", "lon", "lat", "value")
+NEIGHBOURS = 8  # that a value is compared with
+OFF = 3.0  # times the largest of these from which on a value is taken for broken
+UNITS = 100.0  # the same of a whole network, from which on its unit is taken for another
+
+
+@dataclass(frozen=True)
+class Sensors:
+    """Values on cells: `days` (datetime64[D]); of each `values` and `weights` on (day, variable, y, x), weight 0 where none is; and
+    `above`, how far a cell's sensors stand above it, on (day, y, x) [m], 0 where they do not say.
+    """
+
+    days: np.ndarray
+    values: np.ndarray
+    weights: np.ndarray
+    ledger: Ledger
+
+
+def read_sensors(paths: Sequence[Path], grid: Grid, variables: Sequence[Variable], ledger: Ledger) -> pl.DataFrame:
+    """Rows of tables (CSV or parquet) that lie on the grid: day, variable, row, column, value, error, sensor, network.
+
+    Columns: time, lon, lat and value; if there are several variables, `variable`; optional `error` (standard deviation of the
+    value, in its unit), `sensor` and `network` (names).
+
+    Raises:
+        DataError: a column is absent or broken, no row lies on the grid, or the networks of a variable have other units.
+    """
+    tables = []
+    for member in members(paths):
+        table = read_table(member)
+        require_columns(table, [*NEEDED, *(["variable"] if len(variables) > 1 else [])], member.label, "A row is one value.")
+        tables.append(_plain(table, member.label, variables[0]))
+    rows = pl.concat(tables)
+    row, column = grid.locate(rows["lon"].to_numpy(), rows["lat"].to_numpy())
+    rows = rows.with_columns(row=pl.Series(row), column=pl.Series(column))
+    rows = _keep(rows, pl.col("variable").is_in(list(variables)), "of a variable that the model does not know", ledger)
+    rows = _keep(rows, pl.col("value").is_finite().fill_null(False), "no finite number", ledger)
+    rows = _keep(rows, pl.col("row") >= 0, "outside the grid", ledger)
+    if rows.is_empty():
+        raise DataError(
+            f"{paths[0].name}: none of its values lies on the model's grid ({grid.crs}, {grid.bounds}); "
+            f"{'; '.join(sorted({e.why for e in ledger.entries}))}. Are lon and lat in degrees, and in this order?"
+        )
+    _check_units(rows)
+    return _keep(_compared(rows), pl.col("sound"), f"over {OFF:g} times any of its {NEIGHBOURS} neighbours: broken?", ledger)
+
+
+def _plain(table: pl.DataFrame, where: str, target: str) -> pl.DataFrame:
+    """Typed columns, with those that may be absent filled."""
+    time = table["time"]
+    day = time.str.slice(0, 10).str.to_date(strict=False) if time.dtype == pl.String else time.cast(pl.Date)
+    if day.null_count():
+        raise DataError(f"{where}: {day.null_count()} rows have no time that can be read, such as 2023-01-20 13:00 (UTC).")
+    optional = {
+        "error": numbers(table["error"], where).fill_null(0.0) if "error" in table.columns else pl.lit(0.0),
+        "variable": table["variable"].cast(pl.String) if "variable" in table.columns else pl.lit(target),
+        "sensor": table["sensor"].cast(pl.String) if "sensor" in table.columns else pl.lit("?"),
+        "network": table["network"].cast(pl.String) if "network" in table.columns else pl.lit(""),
+    }
+    places = {c: numbers(table[c], where) for c in ("lon", "lat", "value")}
+    return pl.DataFrame({"day": day, **places}).with_columns(**optional)
+
+
+def _keep(rows: pl.DataFrame, condition: pl.Expr, why: str, ledger: Ledger) -> pl.DataFrame:
+    """Rows that meet a condition; the others are counted by sensor."""
+    kept = rows.with_columns(keep=condition)
+    for sensor, count in kept.filter(~pl.col("keep")).group_by("sensor").len().sort("sensor").rows():
+        ledger.out("value", sensor, why, count)
+    return kept.filter("keep").drop("keep")
+
+
+def _check_units(rows: pl.DataFrame) -> None:
+    """Refuse networks of one variable whose values differ by orders of magnitude on the same days."""
+    medians = rows.filter(pl.col("value") > 0).group_by("variable", "day", "network").agg(pl.col("value").median())
+    typical = medians.group_by("variable", "network").agg(pl.col("value").median()).sort("value")
+    for (variable,), group in typical.group_by("variable"):
+        low, high = group.row(0, named=True), group.row(-1, named=True)
+        if high["value"] > UNITS * low["value"]:
+            raise DataError(
+                f"{variable}: network {high['network']!r} has {high['value']:.4g} where network {low['network']!r} has "
+                f"{low['value']:.4g}, {high['value'] / low['value']:.0f} times less. Bring both to one unit, µg m⁻³."
+            )
+
+
+def _compared(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with `sound`: whether a value is of the order of its neighbours' of the same day, where there are enough of them."""
+    sound = np.ones(len(rows), bool)
+    rows = rows.with_row_index("number")
+    for _, group in rows.group_by("variable", "day"):
+        value, number = group["value"].to_numpy(), group["number"].to_numpy()
+        if len(value) <= NEIGHBOURS:
+            continue
+        at = group.select("row", "column").to_numpy().astype(float)
+        apart = ((at[:, None] - at) ** 2).sum(-1)
+        np.fill_diagonal(apart, np.inf)
+        near = np.argpartition(apart, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+        largest = value[near].max(1)
+        sound[number] = ~((value > OFF * largest) & (largest > 0))
+    return rows.drop("number").with_columns(sound=pl.Series(sound))
+
+
+def on_cells(rows: pl.DataFrame, grid: Grid, variables: Sequence[Variable], ledger: Ledger) -> Sensors:
+    """Daily means of cells: sensors of one cell and day are averaged by their precision.
+
+    A cell's weight is 1 where its sensors do not err, and 1 / (1 + (error / spread)²) where they do, with the day's deviation
+    between cells as spread.
+    """
+    rows = rows.with_columns(precision=1 / (pl.col("error") ** 2 + 1e-6))
+    weighted = (pl.col("value") * pl.col("precision")).sum() / pl.col("precision").sum()
+    cells = (
+        rows.group_by("day", "variable", "row", "column")
+        .agg(weighted.alias("value"), error=(1 / pl.col("precision").sum()).sqrt())
+        .with_columns(spread=pl.col("value").std().over("day", "variable").fill_null(0.0))
+    )
+    share = pl.col("error") / pl.max_horizontal(pl.col("spread"), pl.lit(1e-9))
+    cells = cells.with_columns(weight=pl.when(pl.col("error") < 0.01).then(1.0).otherwise(1 / (1 + share**2)))
+    days = np.unique(cells["day"].to_numpy())
+    values, weights = (np.zeros((len(days), len(variables), *grid.shape), np.float32) for _ in range(2))
+    at = (
+        np.searchsorted(days, cells["day"].to_numpy()),
+        cells["variable"].replace_strict(list(variables), range(len(variables)), return_dtype=pl.Int64).to_numpy(),
+        cells["row"].to_numpy(),
+        cells["column"].to_numpy(),
+    )
+    values[at], weights[at] = cells["value"].to_numpy(), cells["weight"].to_numpy()
+    return Sensors(days.astype("datetime64[D]"), values, weights, ledger)

@@ -1,0 +1,172 @@
+"""Fields straight from tables of sensors."""
+
+import numpy as np
+import polars as pl
+import pytest
+import xarray as xr
+
+from airloom.cli import app
+from airloom.errors import CheckpointError, DataError
+from airloom.grid import Grid
+from airloom.ledger import Ledger
+from airloom.methods.pointconv import live
+from airloom.methods.pointconv.live import fuse, new_tables
+from airloom.methods.pointconv.method import network_of
+from airloom.methods.pointconv.model import Model
+from airloom.methods.pointconv.sensors import on_cells, read_sensors
+from airloom.methods.pointconv.study import FusionStudy
+from tests.test_pointconv_run import STUDY
+
+GRID = Grid.around(10.3, 51.2, cell=10000, shape=(32, 32))
+
+
+def table(number: int = 12, **columns) -> pl.DataFrame:
+    """Sensors of one day, one a cell along a diagonal, with values about 20."""
+    lon, lat = (a[np.arange(number), np.arange(number)] for a in GRID.lonlat())
+    plain = {"time": ["2023-01-20 13:00"] * number, "lon": lon, "lat": lat, "value": 20.0 + np.arange(number) % 3}
+    return pl.DataFrame({**plain, "sensor": [f"S{n}" for n in range(number)], **columns})
+
+
+def read(tmp_path, content: pl.DataFrame, variables=("pm10",)) -> tuple[pl.DataFrame, Ledger]:
+    path, ledger = tmp_path / "sensors.csv", Ledger()
+    content.write_csv(path)
+    return read_sensors([path], GRID, variables, ledger), ledger
+
+
+def values(number: int, **changed: float) -> np.ndarray:
+    found = 20.0 + np.arange(number) % 3
+    for at, value in changed.items():
+        found[int(at[1:])] = value
+    return found
+
+
+def test_sensors_find_their_cells(tmp_path):
+    rows, ledger = read(tmp_path, table())
+    sensors = on_cells(rows, GRID, ("pm10",), ledger)
+    assert sensors.days.tolist() == [np.datetime64("2023-01-20").item()]
+    np.testing.assert_allclose(sensors.values[0, 0][np.arange(12), np.arange(12)], values(12))
+    assert sensors.weights.sum() == 12
+    assert not ledger.entries
+
+
+def test_what_lies_outside_the_grid_or_is_no_number_is_named(tmp_path):
+    content = table(value=values(12, _3=np.nan)).with_columns(
+        lon=pl.when(pl.col("sensor") == "S5").then(90.0).otherwise("lon")
+    )
+    rows, ledger = read(tmp_path, content)
+    assert len(rows) == 10
+    assert {(e.what, e.why) for e in ledger.entries} == {("S3", "no finite number"), ("S5", "outside the grid")}
+
+
+def test_none_on_the_grid_is_an_error_that_asks_after_the_order(tmp_path):
+    content = table().rename({"lon": "lat", "lat": "lon"})
+    with pytest.raises(DataError, match=r"none of its values lies on the model's grid.*Are lon and lat in degrees"):
+        read(tmp_path, content)
+
+
+def test_a_sensor_ten_times_too_high_is_left_out_and_named(tmp_path):
+    rows, ledger = read(tmp_path, table(value=values(12, _4=210.0)))
+    assert [e.what for e in ledger.entries] == ["S4"]
+    assert "broken?" in ledger.entries[0].why
+    assert "S4" not in rows["sensor"].to_list()
+
+
+def test_a_plume_that_several_sensors_see_stays(tmp_path):
+    _, ledger = read(tmp_path, table(value=values(12, _4=210.0, _5=200.0)))
+    assert not ledger.entries
+
+
+def test_two_networks_with_different_units_are_refused(tmp_path):
+    content = table(network=["city"] * 6 + ["lab"] * 6, value=np.r_[values(6), values(6) / 1000])
+    with pytest.raises(DataError, match=r"pm10: network 'city' has 2.* where network 'lab' has 0\.02.*one unit"):
+        read(tmp_path, content)
+
+
+def test_sensors_of_a_cell_are_averaged_by_their_precision_and_err_with_less_weight(tmp_path):
+    two = table(2, value=[10.0, 40.0], error=[1.0, 2.0]).with_columns(
+        lon=pl.lit(table(1)["lon"][0]), lat=pl.lit(table(1)["lat"][0])
+    )
+    other = table(3)[2:].with_columns(error=pl.lit(0.0))
+    rows, ledger = read(tmp_path, pl.concat([two, other.select(two.columns)]))
+    sensors = on_cells(rows, GRID, ("pm10",), ledger)
+    assert sensors.values[0, 0, 0, 0] == pytest.approx((10 / 1 + 40 / 4) / (1 / 1 + 1 / 4), rel=1e-4)  # 16
+    spread = np.std([16, 22], ddof=1)
+    assert sensors.weights[0, 0, 0, 0] == pytest.approx(1 / (1 + 0.8 / spread**2), rel=1e-3)  # error² = 1 / (1 + 1/4)
+    assert sensors.weights[0, 0, 2, 2] == 1
+
+
+def test_several_variables_need_a_column_that_tells_them_apart(tmp_path):
+    with pytest.raises(DataError, match="variable"):
+        read(tmp_path, table(), ("pm10", "wind"))
+    rows, ledger = read(tmp_path, table(variable=["pm10"] * 6 + ["wind"] * 6), ("pm10", "wind"))
+    sensors = on_cells(rows, GRID, ("pm10", "wind"), ledger)
+    assert sensors.weights.sum((0, 2, 3)).tolist() == [6, 6]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """One that was never trained: the fields are those of its point convolution."""
+    study = FusionStudy.model_validate({**STUDY, "practice": {"stations": [8, 20], "window": 32}})
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    Model(study, network_of(study), np.zeros((2, 32, 32), np.float32)).save(path)
+    return path
+
+
+def test_from_the_command_line_to_a_file_with_its_coverage(model, tmp_path, capsys):
+    table().write_csv(tmp_path / "day.csv")
+    call = ["fuse", str(model), str(tmp_path / "day.csv"), "--out", str(tmp_path / "fused.nc")]
+    app(call, exit_on_error=False, result_action="return_value")
+    assert capsys.readouterr().out.strip() == str(tmp_path / "fused.nc")
+    with xr.open_dataset(tmp_path / "fused.nc") as found:
+        assert found["pm10"].shape == found["coverage"].shape == (1, 32, 32)
+        assert found["pm10"].values[0, 5, 5] == pytest.approx(21, abs=3)
+        assert found["coverage"].values[0, 5, 5] > 0.4
+
+
+def test_one_sensor_alone_makes_a_field(model, tmp_path):
+    table(1).write_csv(tmp_path / "day.csv")
+    fuse(Model.load(model), [tmp_path / "day.csv"], tmp_path / "fused.nc")
+    with xr.open_dataset(tmp_path / "fused.nc") as found:
+        np.testing.assert_allclose(found["pm10"].values, 20, rtol=0.2)
+
+
+def test_no_day_is_an_error(model, tmp_path):
+    from datetime import date
+
+    table().write_csv(tmp_path / "day.csv")
+    with pytest.raises(DataError, match="no value of pm10 between 2024-01-01"):
+        fuse(Model.load(model), [tmp_path / "day.csv"], tmp_path / "fused.nc", first=date(2024, 1, 1))
+
+
+def test_a_background_comes_back_where_no_sensor_reaches(model, tmp_path):
+    table(value=np.full(12, 20.0)).write_csv(tmp_path / "day.csv")
+    trained = Model.load(model)
+    fuse(trained, [tmp_path / "day.csv"], tmp_path / "one.nc")
+    fuse(trained, [tmp_path / "day.csv"], tmp_path / "two.nc", background=tmp_path / "one.nc")
+    with xr.open_dataset(tmp_path / "one.nc") as one, xr.open_dataset(tmp_path / "two.nc") as two:
+        np.testing.assert_allclose(two["pm10"].values, one["pm10"].values, rtol=0.05)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(CheckpointError, match="no model that can be read"):
+        Model.load(tmp_path)
+
+
+def test_a_watched_folder_gives_each_table_once_and_again_when_it_changes(tmp_path, monkeypatch):
+    import os
+
+    naps = []
+    monkeypatch.setattr(live.time, "sleep", naps.append)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("x")
+    (tmp_path / "in" / "notes.txt").write_text("x")
+    os.utime(tmp_path / "in" / "a.csv", (1e9, 1e9))
+    found = new_tables(tmp_path / "in", tmp_path / "out")
+    assert next(found) == (tmp_path / "in" / "a.csv", tmp_path / "out" / "a.nc")
+    (tmp_path / "in" / "b.parquet").write_text("x")
+    os.utime(tmp_path / "in" / "b.parquet", (1e9, 1e9))
+    assert next(found)[0].name == "b.parquet"
+    os.utime(tmp_path / "in" / "a.csv", (1.1e9, 1.1e9))
+    assert next(found)[0].name == "a.csv"
+    assert naps
