@@ -165,8 +165,8 @@ class FusionStudy(Part):
         if twice := sorted({v for v in self.variables if self.variables.count(v) > 1}):
             raise ValueError(f"networks: {twice[0]!r} is measured by two of them; join their tables")
         names = [m.name for m in self.maps]
-        if twice := sorted({n for n in names if names.count(n) > 1}):
-            raise ValueError(f"maps: {twice[0]!r} stands twice; each map is one")
+        if again := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"maps: {again[0]!r} stands twice; each map is one")
         if self.practice.above and "elevation" not in names:
             raise ValueError("practice.above: stations stand above an elevation, which is not among maps; add it there")
         if self.pollutant in ("relative_humidity", "wind"):
