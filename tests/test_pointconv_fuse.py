@@ -10,6 +10,7 @@ from airloom.errors import CheckpointError, DataError
 from airloom.grid import Grid
 from airloom.ledger import Ledger
 from airloom.methods.pointconv import live
+from airloom.methods.pointconv.intervals import Calibration
 from airloom.methods.pointconv.live import fuse, new_tables
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.model import Model
@@ -108,7 +109,8 @@ def model(tmp_path_factory):
     """One that was never trained: the fields are those of its point convolution."""
     study = FusionStudy.model_validate({**STUDY, "practice": {"stations": [8, 20], "window": 32}})
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    Model(study, network_of(study), np.zeros((2, 32, 32), np.float32)).save(path)
+    calibration = Calibration((0.0, 0.5, -0.1), ((-0.5, 0.5), (-1.0, 1.0), (-2.0, 2.5)))
+    Model(study, network_of(study), np.zeros((2, 32, 32), np.float32), calibration).save(path)
     return path
 
 
@@ -121,6 +123,8 @@ def test_from_the_command_line_to_a_file_with_its_coverage(model, tmp_path, caps
         assert found["pm10"].shape == found["coverage"].shape == (1, 32, 32)
         assert found["pm10"].values[0, 5, 5] == pytest.approx(21, abs=3)
         assert found["coverage"].values[0, 5, 5] > 0.4
+        assert bool((found["pm10_low"] < found["pm10"]).all())
+        assert bool((found["pm10_high"] > found["pm10"]).all())
 
 
 def test_one_sensor_alone_makes_a_field(model, tmp_path):

@@ -15,6 +15,7 @@ from airloom.errors import StudyError
 from airloom.kinds import check, describe, open_run, open_study
 from airloom.learn.stop import Stopped
 from airloom.methods.pointconv.fuse import Observed
+from airloom.methods.pointconv.model import Model
 from airloom.methods.pointconv.reproduce import by_day
 from airloom.methods.pointconv.study import FusionStudy
 from airloom.methods.pointconv.teach import worlds_folder
@@ -109,6 +110,8 @@ def test_from_files_to_a_report(folder):
     worlds = scores["worlds"]
     assert worlds["cells"] == 32 * 32 - NUMBER
     assert set(worlds["models"]) == {"pointconv", "kriging", "inverse-distance"}
+    assert [r["nominal"] for r in scores["intervals"]] == [0.5, 0.8, 0.95]
+    assert Model.load(folder / "run").calibration
     page = (folder / "run" / "report.html").read_text()
     assert "Invented PM10" in page
     assert "small-fusion" in page
@@ -132,10 +135,10 @@ def test_a_station_that_is_left_out_cannot_change_its_prediction(run):
     )
     stations, (observed,) = run._stations[0], run._observed
     places = run.study.target_grid.project(stations.table["lon"].to_numpy(), stations.table["lat"].to_numpy())
-    before = cross_validate(run._fuser, stations, [observed], places, **asked)
+    before = cross_validate(run._fuser, stations, [observed], places, **asked).pairs
     leaked = Observed(observed.values.copy(), observed.row, observed.column)
     leaked.values[0, 3] += 1000
-    after = cross_validate(run._fuser, stations, [leaked], places, **asked)
+    after = cross_validate(run._fuser, stations, [leaked], places, **asked).pairs
     name, day = stations.table["station"][3], pl.date(2005, 1, 1)
     own = (pl.col("station") == name) & (pl.col("time") == day)
     for model in ("pointconv", "kriging"):

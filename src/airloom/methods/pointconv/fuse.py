@@ -61,10 +61,16 @@ class Fuser:
         for some in self._blocks(days):
             yield some, *self._fused(networks, some, self.maps)
 
-    def at(self, networks: Sequence[Observed], days: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-        """Values at the places of some stations on (time, station)."""
-        found = [self._fused(networks, some, self.places)[0][:, row, column] for some in self._blocks(days)]
-        return np.concatenate(found) if found else np.zeros((0, len(row)))
+    def at(
+        self, networks: Sequence[Observed], days: np.ndarray, row: np.ndarray, column: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values at the places of some stations, and how well the others know these, each on (time, station)."""
+        found, known = np.full((2, len(days), len(row)), np.nan)
+        done = 0
+        for some in self._blocks(days):
+            block = slice(done, done := done + len(some))
+            found[block], known[block] = (a[:, row, column] for a in self._fused(networks, some, self.places))
+        return found, known
 
     def _blocks(self, days: np.ndarray) -> Iterator[np.ndarray]:
         """Days that are computed together."""

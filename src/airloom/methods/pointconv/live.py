@@ -18,6 +18,7 @@ from airloom.methods.pointconv.model import Model
 from airloom.methods.pointconv.sensors import Sensors, on_cells, read_sensors
 
 TABLES = {".csv", ".parquet"}
+SHOWN = 0.8  # level of the intervals that a file holds
 PAUSE = 5.0  # seconds between two looks into a folder
 SETTLED = 2.0  # seconds after which a file that no longer grows is taken for whole
 
@@ -31,7 +32,8 @@ def fuse(
     last: date | None = None,
     background: Path | None = None,
 ) -> Ledger:
-    """Daily fields of all days that the tables speak of, with the variable `coverage`, in one NetCDF file.
+    """Daily fields of all days that the tables speak of, in one NetCDF file: with `coverage` and, where the model was evaluated, the ends of
+    80 % intervals.
 
     Arguments:
         model: trained.
@@ -62,7 +64,12 @@ def fuse(
         "long_name": "how well stations know the cell: 0 out of their reach, 0.5 as in a station's own cell",
         "units": "1",
     }
-    write_netcdf(found.assign(coverage=(("time", "y", "x"), known, described)), out)
+    found = found.assign(coverage=(("time", "y", "x"), known, described))
+    if model.calibration:
+        for word, values in zip(("low", "high"), model.calibration.between(SHOWN, field, known), strict=True):
+            what = {"long_name": f"{word} end of the {SHOWN:.0%} interval of a daily mean", "units": "ug m-3"}
+            found[f"{study.pollutant}_{word}"] = ("time", "y", "x"), values.astype(np.float32), what
+    write_netcdf(found, out)
     return ledger
 
 

@@ -12,26 +12,32 @@ from torch import Tensor, from_numpy, nn
 from airloom import __version__
 from airloom.errors import CheckpointError
 from airloom.files import whole
+from airloom.methods.pointconv.intervals import Calibration
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.network import PointConvFusion
 from airloom.methods.pointconv.study import FusionStudy
 from airloom.study import parse
 
-SUFFIX = ".safetensors"
+MODEL = "model.safetensors"  # in the folder of a run
 
 
 @dataclass(frozen=True)
 class Model:
-    """`study`: what it was trained for; `network`; `maps` of its region on (map, y, x), as the network sees them."""
+    """`study`: what it was trained for; `network`; `maps` of its region on (map, y, x), as the network sees them; `calibration` of
+    its intervals, where it was evaluated.
+    """
 
     study: FusionStudy
     network: PointConvFusion
     maps: np.ndarray
+    calibration: Calibration | None = None
 
     def save(self, path: Path) -> None:
         """Write weights, maps and study as safetensors, whole or not at all; nothing in it can be run."""
         tensors: dict[str, Tensor] = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
         facts = {"study": self.study.model_dump_json(), "airloom": __version__}
+        if self.calibration:
+            facts["calibration"] = json.dumps(self.calibration.to_json())
         with whole(path) as aside:
             save_file(tensors | {"maps": from_numpy(self.maps.copy())}, aside, metadata=facts)
 
@@ -42,7 +48,7 @@ class Model:
         Raises:
             CheckpointError: there is none, or it is broken, or of another version's network.
         """
-        path = path / f"model{SUFFIX}" if path.is_dir() else path
+        path = path / MODEL if path.is_dir() else path
         try:
             with safe_open(path, framework="pt") as file:
                 facts = file.metadata() or {}
@@ -52,11 +58,12 @@ class Model:
                 f"{path}: is no model that can be read: {error}. Name a model file, or a run whose training ended."
             ) from error
         if "study" not in facts or "maps" not in tensors:
-            raise CheckpointError(f"{path}: holds no model of a fusion. Name the model{SUFFIX} of such a run.")
+            raise CheckpointError(f"{path}: holds no model of a fusion. Name the {MODEL} of such a run.")
         study = parse(json.loads(facts["study"]), where=str(path), model=FusionStudy)
         network = network_of(study)
         _fill(network, {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}, path)
-        return cls(study, network.eval(), tensors["maps"].numpy())
+        calibration = Calibration.from_json(json.loads(facts["calibration"])) if "calibration" in facts else None
+        return cls(study, network.eval(), tensors["maps"].numpy(), calibration)
 
 
 def _fill(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:

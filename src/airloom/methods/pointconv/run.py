@@ -9,6 +9,7 @@ print(run.evaluate()["rows"][0])
 run.report()
 """
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,15 @@ from airloom.infer.fields import create_zarr, read, write_day, write_netcdf
 from airloom.learn.checkpoint import load_weights
 from airloom.ledger import Ledger
 from airloom.methods.pointconv.fuse import Fuser, Observed
+from airloom.methods.pointconv.intervals import Calibration, coverage
 from airloom.methods.pointconv.lessons import Teacher
 from airloom.methods.pointconv.method import network_of
-from airloom.methods.pointconv.model import SUFFIX, Model
+from airloom.methods.pointconv.model import MODEL, Model
 from airloom.methods.pointconv.reproduce import reproduce
 from airloom.methods.pointconv.study import FusionStudy
 from airloom.methods.pointconv.teach import World, make_worlds, scaled, worlds_folder
 from airloom.methods.pointconv.train import Trainer
-from airloom.methods.pointconv.validate import cross_validate
+from airloom.methods.pointconv.validate import LeftOut, cross_validate
 from airloom.stations import Stations
 from airloom.verify.collect import means
 from airloom.verify.report import write_report
@@ -79,7 +81,7 @@ class FusionRun(Carrier[FusionStudy]):
                 seed=self.study.seed,
                 folder=self._training,
             ).run(self.progress)
-            Model(self.study, self._fuser.network, self._maps).save(self.folder / f"model{SUFFIX}")
+            Model(self.study, self._fuser.network, self._maps).save(self.folder / MODEL)
         return log.epochs
 
     def predict(self) -> Path:
@@ -104,7 +106,7 @@ class FusionRun(Carrier[FusionStudy]):
         with self._timed("evaluate"):
             asked, table = self.study.verification, self._stations[0].table
             x, y = self.study.target_grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
-            tables = [
+            left_out = [
                 cross_validate(
                     self._fuser,
                     self._stations[0],
@@ -118,13 +120,22 @@ class FusionRun(Carrier[FusionStudy]):
                 )
                 for number, leave in enumerate(asked.leave)
             ]
-            pairs = pl.concat(tables)
+            pairs = pl.concat([found.pairs for found in left_out])
             with whole(self.folder / "pairs.parquet") as aside:
                 pairs.write_parquet(aside)
             scores = {"study": self.study.name, **evaluate(pairs, draws=asked.draws, seed=self.study.seed)}
             scores["worlds"] = self._reproduced()
+            scores["intervals"] = self._calibrated(left_out[0])
             write_json(self.folder / "scores.json", scores)
         return scores
+
+    def _calibrated(self, left_out: LeftOut) -> list[dict[str, Any]]:
+        """How often intervals hold at stations that the calibration has not seen; the model is given what all of them say."""
+        observed, asked = self._observed[0].values, self.study.verification
+        there = np.isfinite(observed) & np.isfinite(left_out.predicted)
+        values = (a[there] for a in (left_out.predicted, left_out.known, observed))
+        replace(Model.load(self.folder), calibration=Calibration.of(*values)).save(self.folder / MODEL)
+        return coverage(left_out.predicted, left_out.known, observed, draws=asked.draws, seed=self.study.seed)
 
     def _reproduced(self) -> dict[str, Any] | None:
         """How well the unseen world comes back from the cells of the real stations; None where it lies elsewhere."""

@@ -1,6 +1,7 @@
 """Every station predicted from the others, by the network and by what stands beside it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,17 @@ from airloom.verify.scores import pair
 NAME = "pointconv"
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Stations predicted by what has not seen them: `pairs` of all models; of the network `predicted` [µg m⁻³] and how well the
+    others `known` the place, each on (time, station), NaN where nothing was observed on the day by any of those left out.
+    """
+
+    pairs: pl.DataFrame
+    predicted: np.ndarray
+    known: np.ndarray
+
+
 def cross_validate(
     fuser: Fuser,
     stations: Stations,
@@ -27,8 +39,8 @@ def cross_validate(
     target: str,
     seed: int,
     progress: Progress,
-) -> pl.DataFrame:
-    """Pairs at all stations of the first of `networks`, each predicted by what has not seen it.
+) -> LeftOut:
+    """All stations of the first of `networks`, each predicted by what has not seen it.
 
     Arguments:
         fuser: the trained network over the region.
@@ -44,12 +56,14 @@ def cross_validate(
     days = stations.daily.time.to_numpy().astype("datetime64[D]")
     observed = networks[0].values
     predicted = {name: np.full(observed.shape, np.nan) for name in (NAME, *baselines)}
+    known = np.full(observed.shape, np.nan)
     parts = list(folds(leave, *places, seed))
     for number, left_out in enumerate(parts):
         some = np.flatnonzero(np.isfinite(observed[:, left_out]).any(1))
         seen = [networks[0].without(left_out), *networks[1:]]
         cells = networks[0].row[left_out], networks[0].column[left_out]
-        predicted[NAME][np.ix_(some, left_out)] = fuser.at(seen, some, *cells)
+        at = np.ix_(some, left_out)
+        predicted[NAME][at], known[at] = fuser.at(seen, some, *cells)
         network = _network(days, observed, places, left_out, seed)
         for name in baselines:
             predicted[name][:, left_out] = BASELINES[name].predict(network)[:, left_out]
@@ -57,7 +71,7 @@ def cross_validate(
     everywhere = np.ones(len(stations.table), bool)
     asked = observed, days, stations.table, everywhere
     tables = [pair(p, *asked, model=n, phase=1 if n == NAME else None) for n, p in predicted.items()]
-    return pl.concat(tables).with_columns(target=pl.lit(target))
+    return LeftOut(pl.concat(tables).with_columns(target=pl.lit(target)), predicted[NAME], known)
 
 
 def _network(
