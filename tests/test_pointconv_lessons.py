@@ -97,17 +97,21 @@ def test_a_lesson_with_summits_tells_how_high_they_are():
 
 @given(
     places=st.lists(st.tuples(st.floats(0, 5e5), st.floats(0, 5e5)), min_size=2, max_size=40),
-    what=st.sampled_from(["stations", "blocks"]),
+    what=st.sampled_from(["stations", "blocks", "cities"]),
     parts=st.sampled_from([None, 2, 10]),
     seed=st.integers(0, 99),
 )
 def test_every_station_is_left_out_once_and_a_block_as_a_whole(places, what, parts, seed):
     x, y = np.array(places).T
-    found = list(folds(LeaveOut(what=what, folds=parts), x, y, seed))
+    names = [f"city {n % 7}, station {n}" for n in range(len(x))]
+    found = list(folds(LeaveOut(what=what, folds=parts), x, y, names, seed))
     assert (np.sum(found, 0) == 1).all()
     if what == "blocks":
         block = np.floor(x / 50_000) + 1j * np.floor(y / 50_000)
         assert all(not (set(block[f]) & set(block[~f])) for f in found)
+    elif what == "cities":
+        city = np.arange(len(x)) % 7
+        assert all(not (set(city[f]) & set(city[~f])) for f in found)
     elif parts is None:
         assert len(found) == len(x)
 

@@ -202,7 +202,7 @@ def test_check_and_describe_say_what_there_is(folder):
         ({"networks.0.variable": "wind"}, "wind is no concentration"),
         ({"maps.1.name": "elevation"}, "'elevation' stands twice"),
         ({"worlds.end": "2018-01-01"}, "before they start"),
-        ({"verification.leave.0.what": "towns"}, "'stations' or 'blocks'.*found 'towns'"),
+        ({"verification.leave.0.what": "towns"}, "'stations', 'blocks' or 'cities'.*found 'towns'"),
         ({"networks.0.variable": "pm11"}, "found 'pm11'"),
     ],
 )

@@ -167,8 +167,8 @@ class Split(Part):
 class StationsPart(Part):
     """Ground stations of the pollutant."""
 
-    source: Literal["station-table", "eea"] = Field(
-        description="station-table: one CSV or parquet; eea: the EEA download service."
+    source: Literal["station-table", "eea", "cnemc"] = Field(
+        description="station-table: one CSV or parquet; eea: the EEA download service; cnemc: China's hourly bulletins."
     )
     observations: tuple[str, ...] = Field(description="Patterns of observation files below the data folder.")
     metadata: str = Field(description="File with coordinates and types, below the data folder.")
@@ -180,7 +180,7 @@ class StationsPart(Part):
         None, description="System of a station table's lon and lat where these are x and y [m], such as EPSG:32632."
     )
     units: str = Field("ug m-3", description="Unit of a station table's values.")
-    timezone: str = Field("UTC", description="Clock of a station table's times, such as Europe/Madrid.")
+    timezone: str = Field("UTC", description="Clock of a station table's or a bulletin's times, such as Europe/Madrid.")
     marks: Literal["start", "end"] = Field("start", description="What a station table's time marks of its hour.")
     types: dict[str, tuple[StationType | None, StationArea | None]] = Field(
         {}, description="What the table's type words mean: {word: [type, area]}."

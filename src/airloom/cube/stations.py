@@ -6,6 +6,7 @@ from airloom.grid import Grid
 from airloom.hours import WHOLE_DAY, Hours
 from airloom.parts import Period, StationsPart
 from airloom.screening import screen
+from airloom.sources.cnemc import CNEMC
 from airloom.sources.eea import EEA
 from airloom.sources.members import Member, matching
 from airloom.sources.station_table import StationTable
@@ -24,6 +25,8 @@ def read_stations(
     observations = matching(data, part.observations, "stations.observations")
     if part.source == "eea":
         records = EEA().open(observations, data / part.metadata, pollutant=pollutant.replace("2p5", "2.5"))
+    elif part.source == "cnemc":
+        records = CNEMC().open(observations, data / part.metadata, pollutant=pollutant, timezone=part.timezone)
     else:
         records = StationTable().open(
             observations,

@@ -34,6 +34,7 @@ POLLUTANTS = {  # name: (CF standard name, what it is)
     "pm2p5": ("mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air", "particles below 2.5 µm"),
     "pm10": ("mass_concentration_of_pm10_ambient_aerosol_particles_in_air", "particles below 10 µm"),
 }
+SYMBOLS = {"no2": "NO₂", "o3": "O₃", "so2": "SO₂", "pm2p5": "PM2.5", "pm10": "PM10"}  # how pages write them
 TIMES = ("time", "time_bnds")
 LINKED = ("time_bnds", "y_bnds", "x_bnds", "crs")  # coordinates that others name in their attributes
 EPOCH = np.datetime64("1970-01-01")

@@ -4,6 +4,7 @@ from airloom.sources.base import DailySource, GriddedSource, LayerSource, Statio
 from airloom.sources.cams import CAMSEurope
 from airloom.sources.cams_glob_ant import CAMSGlobAnt
 from airloom.sources.census import Census
+from airloom.sources.cnemc import CNEMC
 from airloom.sources.eea import EEA
 from airloom.sources.era5 import ERA5Land, ERA5Pressure, ERA5Single
 from airloom.sources.flights import Flights
@@ -28,6 +29,7 @@ LAYERS: dict[str, type[LayerSource]] = {
 STATIONS: dict[str, type[StationSource]] = {
     "station-table": StationTable,
     "eea": EEA,
+    "cnemc": CNEMC,
 }
 DAILY: dict[str, type[DailySource]] = {
     "flights": Flights,

@@ -1,8 +1,11 @@
 """Tables of stations and observations as files hold them: reading, columns, numbers and units."""
 
+import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterable
+from pathlib import Path
 
 import polars as pl
 
@@ -13,24 +16,26 @@ MICROGRAMS = {"ug m-3": 1.0, "ug.m-3": 1.0, "ug/m3": 1.0, "mg m-3": 1000.0, "mg.
 
 
 def read_table(member: Member) -> pl.DataFrame:
-    """A parquet file with its own types, or a CSV (commas or semicolons) with every column as text.
+    """A parquet file with its own types, or a CSV (commas or semicolons), gzipped or not, with every column as text.
 
     Raises:
         DataError: the file is broken, of another kind, or has no rows.
     """
-    content = io.BytesIO(member.content())
+    content, suffix = io.BytesIO(member.content()), member.suffix
     try:
-        if member.suffix == ".parquet":
+        if suffix == ".gz":
+            content, suffix = io.BytesIO(gzip.decompress(content.read())), Path(member.label).with_suffix("").suffix.lower()
+        if suffix == ".parquet":
             table = pl.read_parquet(content)
-        elif member.suffix in (".csv", ".txt"):
+        elif suffix in (".csv", ".txt"):
             first = content.readline().decode("utf-8-sig")
             content.seek(0)
             separator = ";" if first.count(";") > first.count(",") else ","
             table = pl.read_csv(content, separator=separator, infer_schema=False)
             table = table.with_columns(pl.all().str.strip_chars().replace("", None))
         else:
-            raise DataError(f"{member.label}: {member.suffix or 'no suffix'}; tables are read from .parquet or .csv.")
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
+            raise DataError(f"{member.label}: {suffix or 'no suffix'}; tables are read from .parquet or .csv.")
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
             f"{member.label} is no whole {member.suffix[1:]} file ({reason}). Fetch it again; text must be UTF-8."

@@ -137,7 +137,7 @@ def network_series(series: pl.DataFrame, models: Sequence[Model], target: str = 
         upper.plot(part["time"], part["predicted"], **style)
         lower.plot(part["time"], part["predicted"] - part["observed"], **style)
     lower.axhline(0, color=GREY, linewidth=1)
-    upper.set_ylabel(f"{UNITS}")
+    upper.set_ylabel(f"Mean {UNITS}")
     lower.set_ylabel("Error [µg m⁻³]")
     for letter, axes in zip("ab", (upper, lower), strict=True):
         axes.set_title(f"({letter})", fontsize=9)

@@ -126,7 +126,7 @@ def level_maps(means: Mapping[Model, np.ndarray], levels: Sequence[float], grid:
                 axes.set_title(_short(model), fontsize=8.5)
         line[0].set_ylabel(f"({ascii_lowercase[index]}) {level:g} m", fontsize=8.5)
         _bar(figure, norm, list(line), label="")
-    figure.supylabel("Height; colours: mean NO₂ over that of the region [1]", fontsize=9)
+    figure.supylabel("Height; colours: mean over that of the region [1]", fontsize=9)
     return figure
 
 

@@ -18,7 +18,7 @@ from airloom.verify.scores import Moments
 from airloom.verify.tables import model_title, number, overall
 from airloom.verify.volumes import ASSIMILATED, Model
 
-UNITS = "NO₂ [µg m⁻³]"
+UNITS = "concentration [µg m⁻³]"
 MAP_COLOURS = "magma_r"  # perceptually uniform, light is little
 INK, GREY, WITHHELD = "#222222", "#8a8f98", "#00b3c8"
 PHASES = {1: "#9ecae1", 2: "#4292c6", 3: "#084594"}

@@ -12,6 +12,7 @@ import yaml
 from airloom.errors import DataError
 from airloom.grid import Grid
 from airloom.hours import WHOLE_DAY, named
+from airloom.infer.fields import SYMBOLS
 from airloom.ledger import Ledger
 from airloom.verify import figures
 from airloom.verify.baselines import BASELINES
@@ -48,6 +49,8 @@ def write_report(
     facts: Mapping[str, Any],
     training: Sequence[Mapping[str, Any]] | None = None,
     volumes: Volumes | None = None,
+    more: Mapping[str, str] | None = None,
+    split: str | None = None,
 ) -> None:
     """Write a run's report as one self-contained HTML file, whole or not at all.
 
@@ -55,7 +58,8 @@ def write_report(
     `field_mean` on (y, x) [µg m⁻³] is the last phase's mean over the verified days, and `seasons` the same for each
     season, by the names of `scores.SEASONS`; `stations` is the table of `Stations` with a boolean column `withheld`;
     `facts` are timings, versions and sizes to state; `training` holds one entry an epoch: phase, epoch, train, validation;
-    `volumes` is the evaluation of whole fields, where the study has levels and a chemistry model.
+    `volumes` is the evaluation of whole fields, where the study has levels and a chemistry model; `more` are further sections, HTML
+    by their titles; `split` says who was withheld where that is not a part of the stations.
 
     Raises:
         DataError: the pairs hold no phase of a method at withheld stations, or a field does not fit the grid.
@@ -82,13 +86,14 @@ def write_report(
         "Scatter": _scatter(pairs, beside),
         "Time series": _series(pairs, beside, names) + _bias(pairs, [*phases, *beside[1:]]),
         **(_volumes(volumes, pairs, grid, stations, observed, scores) if volumes else {}),
+        **(more or {}),
         "Training": _training(training),
         "Ledger": ledger_section(ledger),
         "Settings": f"<pre>{escape(yaml.safe_dump(dict(study), sort_keys=False, allow_unicode=True))}</pre>",
         "Provenance": _provenance(facts, scores),
     }
     sections = {title: content for title, content in sections.items() if content}
-    body = _headline(study, scores, stations, row, rival, list(sections))
+    body = _headline(study, scores, stations, row, rival, list(sections), split)
     body += "".join(section(title, content) for title, content in sections.items())
     write_page(path, str(study["title"]), body)
 
@@ -112,17 +117,18 @@ def _headline(
     row: Mapping[str, Any],
     rival: Mapping[str, Any] | None,
     titles: list[str],
+    split: str | None,
 ) -> str:
     lon, lat = study["grid"]["centre"]
     rows, columns = study["grid"]["shape"]
     cell = study["grid"].get("cell", 2000) / 1000
     first, end = study.get("hours", WHOLE_DAY)
-    what = escape(str(study.get("pollutant", "no2")).upper().replace("NO2", "NO₂"))
+    what = SYMBOLS[str(study.get("pollutant", "no2"))]
     mean = named((first, end))
-    withheld = int(stations["withheld"].sum())
+    withheld = f"{int(stations['withheld'].sum())} of them withheld"
     where = (
         f"{mean[0].upper()}{mean[1:]} {what} on {rows} × {columns} cells of {cell:g} km "
-        f"around {lon:g}°E, {lat:g}°N; {escape(row['period'])}; {stations.height} station cells, {withheld} of them withheld."
+        f"around {lon:g}°E, {lat:g}°N; {escape(row['period'])}; {stations.height} station cells, {split or withheld}."
     ).replace("-", "−")
     numbers = [
         (number(row["rmse"]), "RMSE [µg m⁻³]", _span(row["rmse_ci"])),

@@ -33,6 +33,7 @@ from airloom.methods.pointconv.intervals import Calibration, coverage
 from airloom.methods.pointconv.lessons import Teacher
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.model import MODEL, Model
+from airloom.methods.pointconv.page import sections
 from airloom.methods.pointconv.reproduce import reproduce
 from airloom.methods.pointconv.study import FusionStudy
 from airloom.methods.pointconv.teach import World, make_worlds, scaled, worlds_folder
@@ -154,11 +155,12 @@ class FusionRun(Carrier[FusionStudy]):
             raise StudyError(f"{self.folder}: there are no scores to report. Run `airloom evaluate` first.")
         with self._timed("report"):
             field_mean, seasons = means(self._field, self.study.pollutant)
-            weights = sum(p.numel() for p in network_of(self.study).parameters())
+            scores, network = read_json(self.folder / "scores.json"), self._fuser.network
+            weights = sum(p.numel() for p in network.parameters())
             write_report(
                 path,
                 study={**self._resolved(), "pollutant": self.study.pollutant},
-                scores=read_json(self.folder / "scores.json"),
+                scores=scores,
                 pairs=pl.read_parquet(self.folder / "pairs.parquet").filter(pl.col("target") == "withheld"),
                 grid=self.study.target_grid,
                 field_mean=field_mean,
@@ -167,6 +169,8 @@ class FusionRun(Carrier[FusionStudy]):
                 ledger=self.ledger,
                 facts={**versions(), "network": f"{weights:,} weights", **timings(self.folder)},
                 training=[{"phase": 1, **epoch} for epoch in read_json(self._training / "log.json")],
+                more=sections(network, self.study.variables, self.study.grid.cell, scores),
+                split="each left out in turn and predicted from the others",
             )
             self.ledger.write(self.folder / "ledger.json")
         return path

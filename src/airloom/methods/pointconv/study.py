@@ -91,11 +91,12 @@ class Practice(Part):
 class LeaveOut(Part):
     """Which stations are predicted from the others."""
 
-    what: Literal["stations", "blocks"] = Field(
-        "stations", description="Single stations, or all stations of a square together, as a city."
+    what: Literal["stations", "blocks", "cities"] = Field(
+        "stations",
+        description="Single stations, all stations of a square together, or all whose names agree up to a comma, as a city's.",
     )
     folds: int | None = Field(
-        10, ge=2, description="Parts that are left out in turn; null: one station, or block, at a time."
+        10, ge=2, description="Parts that are left out in turn; null: one station, block or city at a time."
     )
     block: float = Field(50_000, gt=0, description="Edge of such a square [m].")
 

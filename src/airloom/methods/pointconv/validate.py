@@ -57,7 +57,7 @@ def cross_validate(
     observed = networks[0].values
     predicted = {name: np.full(observed.shape, np.nan) for name in (NAME, *baselines)}
     known = np.full(observed.shape, np.nan)
-    parts = list(folds(leave, *places, seed))
+    parts = list(folds(leave, *places, stations.table["name"].to_list(), seed))
     for number, left_out in enumerate(parts):
         some = np.flatnonzero(np.isfinite(observed[:, left_out]).any(1))
         seen = [networks[0].without(left_out), *networks[1:]]
