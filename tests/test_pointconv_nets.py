@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from airloom.methods.pointconv.network import PRESETS, PointConvFusion, of_stations
-from airloom.nets.pointconv import PAPER, PointConv, Step
+from airloom.nets.pointconv import PAPER, PointConv, Step, correlate
 from airloom.nets.unetpp import UNetPP
 
 
@@ -55,6 +56,25 @@ def test_caution_lets_a_lone_station_say_less():
     sure, wary = (PointConv((Step(11),), cautious=c)(*stations({(20, 20): 5.0}))[0] for c in (False, True))
     assert sure[0, 0, 20, 20].item() == pytest.approx(5, rel=1e-3)
     assert wary[0, 0, 20, 20].item() == pytest.approx(5 / 1.3, rel=1e-3)  # ε of 0.3 beside a weight of 1
+
+
+@pytest.mark.parametrize("shape", [(30, 30), (17, 64)])
+def test_correlation_is_that_of_a_convolution_layer(shape):
+    x, kernel = torch.randn(2, 3, *shape, requires_grad=True), torch.randn(11, 11, requires_grad=True)
+    found = correlate(x, kernel)
+    plain = functional.conv2d(x.flatten(0, 1)[:, None], kernel[None, None], padding=5).view_as(x)
+    torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
+    towards = torch.randn_like(x)
+    for ours, theirs in zip(*(torch.autograd.grad(y, (x, kernel), towards) for y in (found, plain)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+def test_several_channels_share_their_weights():
+    values, weights = stations({(5, 5): 3.0, (30, 30): 7.0})
+    points = PointConv(PAPER)
+    both, _ = points(torch.cat([values, 2 * values], 1), weights)
+    alone, _ = points(values, weights)
+    torch.testing.assert_close(both, torch.cat([alone, 2 * alone], 1))
 
 
 def test_a_kernel_needs_a_middle():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+NOTHING = 1e-10  # what rounding leaves of a sum of no weights
 EPSILON = 1e-5  # what is added to the weights' sum, so that a cell out of reach is 0 and not undefined
 
 
@@ -50,16 +51,17 @@ class PointConv(nn.Module):
         self.spare = nn.Parameter(spare, requires_grad=cautious)
 
     def forward(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """The field on (batch, 1, y, x), and how well each step knows it, in 0 … 1, on (batch, step, y, x).
+        """Fields on (batch, channel, y, x), and how well each step knows them, in 0 … 1, on (batch, step, y, x).
 
-        Takes values and weights on (batch, 1, y, x); a value of no weight may be anything finite.
+        Takes values of one or several channels on (batch, channel, y, x), and the weights that they share on (batch, 1, y, x); a value
+        of no weight may be anything finite.
         """
         field, known = torch.zeros_like(values), []
         for number, step in enumerate(self.steps):
             seen = torch.cat([weights * (values - field), weights], 1)
-            total, weight = self._spread(seen, step, self.kernel(number)).chunk(2, 1)
-            spare = self.spare[number].exp()
-            field = field + total / (weight + spare)
+            found = self._spread(seen, step, self.kernel(number))
+            total, weight = found[:, :-1], found[:, -1:]
+            field = field + total / (weight + self.spare[number].exp())
             known.append(weight / (weight + self.centre(number)))
         return field, torch.cat(known, 1)
 
@@ -79,11 +81,23 @@ class PointConv(nn.Module):
             short = [-length % step.block for length in (columns, rows)]
             seen = functional.pad(seen, (0, short[0], 0, short[1]))
             seen = functional.avg_pool2d(seen, step.block) * step.block**2
-        frames = seen.flatten(0, 1)[:, None]  # (batch·channel, 1, y, x)
-        spread = functional.conv2d(frames, kernel[None, None], padding=step.size // 2).view_as(seen)
+        spread = correlate(seen, kernel)
         if step.block > 1:
             spread = functional.interpolate(spread, scale_factor=step.block, mode="bilinear")[..., :rows, :columns]
         return spread
+
+
+def correlate(x: Tensor, kernel: Tensor) -> Tensor:
+    """Every channel of (…, y, x) with one kernel of (size, size), zeros beyond the border; the same as a convolution layer's.
+
+    By Fourier transforms, which take a fortieth of the time for 21 × 21 cells, gradients included; in double precision, so that a
+    cell out of every station's reach has a weight of nothing, and not of rounding errors.
+    """
+    size, half = len(kernel), len(kernel) // 2
+    wide = [length + size - 1 for length in x.shape[-2:]]
+    waves = torch.fft.rfft2(x.double(), wide) * torch.fft.rfft2(kernel.double().flip(0, 1), wide)
+    found = torch.fft.irfft2(waves, wide)[..., half : half + x.shape[-2], half : half + x.shape[-1]]
+    return torch.where(found.abs() > NOTHING, found, 0.0).to(x.dtype)
 
 
 def _exponential(size: int) -> Tensor:

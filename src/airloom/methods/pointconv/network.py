@@ -64,24 +64,18 @@ class PointConvFusion(nn.Module):
         """
         mean, spread = of_stations(values, weights)
         scaled = (values - mean) / spread
-        parts, known = [], []
-        for number, points in enumerate(self.points):
-            own = slice(number, number + 1)
-            field, reached = points(scaled[:, own], weights[:, own])
-            parts += [field, reached]
-            known.append(reached)
         here = maps.expand(len(values), *maps.shape[-3:])
         there = here if at_stations is None else at_stations.expand_as(here)
-        told = parts[0] + self.blend(torch.cat([*parts, here, here - self._spread(there, weights[:, :1])], 1))
-        return (mean[:, 0] + spread[:, 0] * told[:, 0]), known[0].amax(1)
-
-    def _spread(self, maps: Tensor, weights: Tensor) -> Tensor:
-        """What the maps have at the target's stations, spread as their values are, on (batch, map, y, x)."""
-        if not maps.shape[1]:
-            return maps
-        alone = maps.flatten(0, 1)[:, None]  # (batch·map, 1, y, x)
-        spread, _ = self.points[0](alone, weights.expand_as(maps).flatten(0, 1)[:, None])
-        return spread.view_as(maps)
+        fields, parts = [], []
+        for number, points in enumerate(self.points):
+            own = slice(number, number + 1)
+            seen = [scaled[:, own], there] if number == 0 else [scaled[:, own]]
+            field, known = points(torch.cat(seen, 1), weights[:, own])
+            fields.append(field)
+            parts += [field[:, :1], known]
+        drift = here - fields[0][:, 1:]  # by how much a cell differs from the stations that speak for it
+        told = parts[0] + self.blend(torch.cat([*parts, here, drift], 1))
+        return (mean[:, 0] + spread[:, 0] * told[:, 0]), parts[1].amax(1)
 
 
 def of_stations(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
