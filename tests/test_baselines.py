@@ -13,6 +13,7 @@ from airloom.verify.baselines import (
     inverse_distance,
     kriging,
     network_mean,
+    regression_kriging,
 )
 
 
@@ -53,6 +54,18 @@ def test_network_mean_leaves_a_station_out_of_its_own():
     out = network_mean(network([[10, 20, 60, 99], [10, np.nan, 60, 99]], [0, 1, 2, 3], withheld=[0, 0, 0, 1]))
     # day 0: (20+60)/2, (10+60)/2, (10+20)/2, and all three for the withheld one; day 1 lacks the second
     assert out.tolist() == [[40, 35, 15, 30], [60, 35, 10, 35]]
+
+
+def test_regression_kriging_knows_a_summit_by_its_height_and_kriging_does_not():
+    draw = np.random.default_rng(0)
+    days = np.concatenate([np.datetime64(f"{year}-01-01") + np.arange(30) for year in (2022, 2023)])
+    height = np.array([0.0, 500, 100, 900, 300, 700, 200, 1000])  # m; the last is withheld
+    level = draw.uniform(10, 40, (60, 1))
+    observed = level * (1 - 0.4 * height / 1000)
+    features = np.broadcast_to(height[None, :, None], (60, 8, 1))
+    net = network(observed, np.arange(8) * 1e5, withheld=[False] * 7 + [True], days=days, features=features)
+    error = [abs(baseline(net)[30:, 7] - observed[30:, 7]).mean() for baseline in (regression_kriging, kriging)]
+    assert error[0] < 0.2 * error[1]
 
 
 def test_inverse_distance_by_hand():

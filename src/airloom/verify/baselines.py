@@ -110,17 +110,43 @@ def _weighted(network: Network, weights: np.ndarray) -> np.ndarray:
 
 def kriging(network: Network) -> np.ndarray:
     """Ordinary kriging of the same-day training stations; one variogram, out of the training years' pairs of them."""
+    return network.on_test_days(_kriged(network, network.observed)[network.test_days])
+
+
+def regression_kriging(network: Network) -> np.ndarray:
+    """Kriging of what a regression on the features leaves, each day.
+
+    One regression for all days: of a value's departure from its day's mean, as a share of that, on the features' departures from
+    theirs, over the training stations of the training years; least squares with a ridge of a hundredth.
+    """
+    there = np.isfinite(network.observed) & ~network.withheld
+    weights = there / np.maximum(there.sum(1, keepdims=True), 1)
+    mean = (np.where(there, network.observed, 0) * weights).sum(1, keepdims=True)  # (time, 1); 0 on a day without any
+    share = np.divide(network.observed, mean, out=np.full(network.observed.shape, np.nan), where=mean > 0) - 1
+    known = np.nan_to_num(network.features)
+    apart = known - np.einsum("ts,tsf->tf", weights, known)[:, None]
+    seen = there & np.isin(network.year, network.train_years)[:, None] & np.isfinite(share)
+    terms, spread = apart[seen], apart[seen].std(0) + 1e-12
+    scaled = terms / spread
+    inner = scaled.T @ scaled + 0.01 * len(scaled) * np.eye(scaled.shape[1])
+    slopes = np.linalg.solve(inner, scaled.T @ share[seen]) / spread
+    drift = mean * (apart @ slopes)
+    return network.on_test_days((_kriged(network, network.observed - drift) + drift)[network.test_days])
+
+
+def _kriged(network: Network, values: np.ndarray) -> np.ndarray:
+    """Values on (time, station) kriged from the same day's training stations on the test days, NaN on others."""
     apart, training = distances(network.x, network.y), network.training
-    learnt = network.observed[np.isin(network.year, network.train_years)][:, training]
+    learnt = values[np.isin(network.year, network.train_years)][:, training]
     gamma = fit(learnt, apart[np.ix_(training, training)]).among(apart)
-    values = network.observed[network.test_days]
-    available = np.isfinite(values) & ~network.withheld
-    predicted = np.full(values.shape, np.nan)
+    tested = values[network.test_days]
+    available = np.isfinite(tested) & ~network.withheld
+    predicted = np.full(tested.shape, np.nan)
     patterns, which = np.unique(available, axis=0, return_inverse=True)
     for index, pattern in enumerate(patterns):  # days with the same stations share one inverse
         same = which == index
         if pattern.any():
-            predicted[same] = at_stations(gamma, pattern, values[same][:, pattern])
+            predicted[same] = at_stations(gamma, pattern, tested[same][:, pattern])
     return network.on_test_days(predicted)
 
 
@@ -220,6 +246,11 @@ BASELINES = {
         "Ordinary kriging",
         "Same-day training stations, one exponential variogram fitted to the training stations' pooled pairs.",
         kriging,
+    ),
+    "regression-kriging": Baseline(
+        "Regression kriging",
+        "The same of what a regression on the features leaves, with one regression for all days.",
+        regression_kriging,
     ),
     "gradient-boosting": Baseline(
         "Gradient boosting",

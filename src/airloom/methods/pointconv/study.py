@@ -108,7 +108,8 @@ class FusionVerification(Part):
         (LeaveOut(),), description="Cross-validations; the first gives the scores, the others are told beside them."
     )
     baselines: tuple[Baseline, ...] = Field(
-        ("network-mean", "inverse-distance", "kriging"), description="What stands beside the method, on the same folds."
+        ("network-mean", "inverse-distance", "kriging", "regression-kriging"),
+        description="What stands beside the method, on the same folds.",
     )
     draws: int = Field(1000, ge=100, description="Bootstrap draws of days for the 95 % intervals.")
 

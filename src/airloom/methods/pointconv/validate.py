@@ -57,6 +57,7 @@ def cross_validate(
     observed = networks[0].values
     predicted = {name: np.full(observed.shape, np.nan) for name in (NAME, *baselines)}
     known = np.full(observed.shape, np.nan)
+    features = fuser.places[:, networks[0].row, networks[0].column].T.astype(float)
     parts = list(folds(leave, *places, stations.table["name"].to_list(), seed))
     for number, left_out in enumerate(parts):
         some = np.flatnonzero(np.isfinite(observed[:, left_out]).any(1))
@@ -64,7 +65,7 @@ def cross_validate(
         cells = networks[0].row[left_out], networks[0].column[left_out]
         at = np.ix_(some, left_out)
         predicted[NAME][at], known[at] = fuser.at(seen, some, *cells)
-        network = _network(days, observed, places, left_out, seed)
+        network = _network(days, observed, places, features, left_out, seed)
         for name in baselines:
             predicted[name][:, left_out] = BASELINES[name].predict(network)[:, left_out]
         progress(f"leave out {leave.what}", number + 1, len(parts))
@@ -75,9 +76,14 @@ def cross_validate(
 
 
 def _network(
-    days: np.ndarray, observed: np.ndarray, places: tuple[np.ndarray, np.ndarray], left_out: np.ndarray, seed: int
+    days: np.ndarray,
+    observed: np.ndarray,
+    places: tuple[np.ndarray, np.ndarray],
+    features: np.ndarray,
+    left_out: np.ndarray,
+    seed: int,
 ) -> Network:
-    """What baselines see: the same stations, the same days."""
+    """What baselines see: the same stations, the same days, and the maps at the stations, on (station, feature)."""
     years = tuple(int(y) for y in np.unique(days.astype("datetime64[Y]").astype(int) + 1970))
     return Network(
         days=days,
@@ -85,8 +91,8 @@ def _network(
         x=places[0],
         y=places[1],
         withheld=left_out,
-        features=np.zeros((*observed.shape, 0)),
-        feature_names=(),
+        features=np.broadcast_to(features, (*observed.shape, features.shape[-1])),
+        feature_names=tuple(f"map {n}" for n in range(features.shape[-1])),
         train_years=years,
         adapt_years=(),
         test_days=np.ones(len(days), bool),
