@@ -19,7 +19,6 @@ from airloom.methods.pointconv.study import FusionStudy
 from airloom.study import parse
 
 MODEL = "model.safetensors"  # in the folder of a run
-SHIPPED = Path(__file__).parents[2] / "models"
 
 
 @dataclass(frozen=True)
@@ -44,23 +43,19 @@ class Model:
 
     @classmethod
     def load(cls, path: Path) -> "Model":
-        """Read what `save` wrote, the model in the folder of a run, or one of those that come with airloom, by its name.
+        """Read what `save` wrote, or the model in the folder of a run.
 
         Raises:
             CheckpointError: there is none, or it is broken, or of another version's network.
         """
-        if not path.exists() and (SHIPPED / f"{path}.safetensors").is_file():
-            path = SHIPPED / f"{path}.safetensors"
         path = path / MODEL if path.is_dir() else path
         try:
             with safe_open(path, framework="pt") as file:
                 facts = file.metadata() or {}
                 tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  (no mapping)
         except (OSError, SafetensorError) as error:
-            names = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors")))
             raise CheckpointError(
-                f"{path}: is no model that can be read: {error}. Name a model file, a run whose training ended, or one that comes "
-                f"with airloom: {names}."
+                f"{path}: is no model that can be read: {error}. Name a model file, or a run whose training ended."
             ) from error
         if "study" not in facts or "maps" not in tensors:
             raise CheckpointError(f"{path}: holds no model of a fusion. Name the {MODEL} of such a run.")
