@@ -1,6 +1,7 @@
 """A fusion study from files to a report, on worlds that are not worth the name."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,28 @@ def signal_self() -> None:
     import signal
 
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_each_verb_names_the_one_before_it(folder, tmp_path):
+    (tmp_path / "worlds").symlink_to(folder / "worlds")
+    run = open_run(open_study(folder / "study.yaml"), folder, tmp_path / "run")
+    with pytest.raises(StudyError, match="Run `airloom train` first"):
+        run.predict()
+    with pytest.raises(StudyError, match="Run `airloom evaluate` first"):
+        run.report()
+
+
+def test_fields_of_other_observations_are_made_anew(folder, tmp_path):
+    (tmp_path / "worlds").symlink_to(folder / "worlds")
+    shutil.copytree(folder / "run", tmp_path / "run")
+    for name in ("observed.csv", "stations.csv"):
+        shutil.copy(folder / name, tmp_path)
+    study, changed_file = open_study(folder / "study.yaml"), tmp_path / "observed.csv"
+    rows = pl.read_csv(changed_file)
+    rows.with_columns(pl.col("value") * 2).write_csv(changed_file)
+    open_run(study, tmp_path, tmp_path / "run").predict()
+    with xr.open_dataset(folder / "run" / "fields.nc") as before, xr.open_dataset(tmp_path / "run" / "fields.nc") as after:
+        np.testing.assert_allclose(after["pm10"].values, 2 * before["pm10"].values, rtol=1e-3)
 
 
 def test_check_and_describe_say_what_there_is(folder):

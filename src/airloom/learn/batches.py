@@ -183,7 +183,7 @@ def order(
     """Every day of every tile once, in batches of at most `size` days of one tile, shuffled by `seed`; of each day
     `tiles_a_day` tiles, drawn anew, where that is given.
 
-    A last batch that would hold one sample alone joins the one before: batch norm needs two.
+    A last batch that would hold one sample alone joins the one before: of one day alone nothing tells what is usual.
     """
     draw = np.random.default_rng(list(seed))
     taken = np.ones((len(tiles), len(days)), bool)

@@ -9,6 +9,8 @@ print(run.evaluate()["rows"][0])
 run.report()
 """
 
+import hashlib
+import shutil
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +26,7 @@ from airloom.cube.layers import source
 from airloom.cube.stations import read_stations
 from airloom.errors import DataError, StudyError
 from airloom.facts import timings, versions
-from airloom.files import fingerprint, read_json, whole, write_json
+from airloom.files import fingerprint, read_json, sha256, whole, write_json
 from airloom.infer.fields import create_zarr, read, write_day, write_netcdf
 from airloom.learn.checkpoint import load_weights
 from airloom.ledger import Ledger
@@ -43,6 +45,8 @@ from airloom.stations import Stations
 from airloom.verify.collect import means
 from airloom.verify.report import write_report
 from airloom.verify.tables import evaluate
+
+FIELDS = "fields.zarr"
 
 
 class FusionRun(Carrier[FusionStudy]):
@@ -90,7 +94,9 @@ class FusionRun(Carrier[FusionStudy]):
         with self._timed("predict"):
             grid, observed = self.study.target_grid, self._observed
             days = np.flatnonzero(np.isfinite(observed[0].values).any(1))
-            path = self.folder / "fields.zarr"
+            path = self.folder / FIELDS
+            if path.exists() and read(path).attrs.get("made_of") != self._attributes["made_of"]:
+                shutil.rmtree(path)  # of other weights or other observations
             done = create_zarr(path, grid, self._days[days], pollutant=self.study.pollutant, attrs=self._attributes)
             fuser, number = self._fuser, {day: i for i, day in enumerate(days)}
             for some, found, _ in fuser.fields(observed, days[~done]):
@@ -141,7 +147,7 @@ class FusionRun(Carrier[FusionStudy]):
     def _reproduced(self) -> dict[str, Any] | None:
         """How well the unseen world comes back from the cells of the real stations; None where it lies elsewhere."""
         world, asked = self._worlds[-1], self.study
-        if world.land.shape != asked.target_grid.shape:
+        if asked.worlds.centre or world.land.shape != asked.target_grid.shape:
             return None
         level = np.zeros((asked.channels - len(asked.maps), *world.land.shape), np.float32)  # no place stands above its cell
         maps = np.concatenate([world.maps, level])
@@ -186,7 +192,9 @@ class FusionRun(Carrier[FusionStudy]):
 
     @property
     def _attributes(self) -> dict[str, str]:
+        values = [hashlib.sha256(o.values.tobytes()).hexdigest() for o in self._observed]
         return {
+            "made_of": fingerprint([sha256(self._weights), *values]),
             "title": self.study.title,
             "source": f"airloom {__version__}, method pointconv, taught by {self.study.worlds.number} worlds of the twin",
             "references": "Lyu et al. (2023), Geoscientific Model Development: PointConv fusion learnt from a chemistry model",
@@ -194,7 +202,17 @@ class FusionRun(Carrier[FusionStudy]):
 
     @property
     def _field(self) -> xr.Dataset:
-        return read(self.folder / "fields.zarr")
+        if not (self.folder / FIELDS).is_dir():
+            raise StudyError(f"{self.folder}: there are no fields. Run `airloom predict` first.")
+        return read(self.folder / FIELDS)
+
+    @property
+    def _weights(self) -> Path:
+        """The best weights."""
+        path = self._training / "best.safetensors"
+        if not path.is_file():
+            raise StudyError(f"{self.folder}: nothing is trained yet. Run `airloom train` first.")
+        return path
 
     @property
     def _days(self) -> np.ndarray:
@@ -253,5 +271,5 @@ class FusionRun(Carrier[FusionStudy]):
     def _fuser(self) -> Fuser:
         """The trained network over the region."""
         network = network_of(self.study)
-        load_weights(self._training / "best.safetensors", network, belongs_to=self.fingerprint)
+        load_weights(self._weights, network, belongs_to=self.fingerprint)
         return Fuser(network, self._maps, self._places, self.study.target_grid.shape)
