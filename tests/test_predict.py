@@ -11,7 +11,7 @@ from airloom.grid import hann, tiles
 from airloom.infer import predict
 from airloom.infer.fields import create_zarr, read, written
 from airloom.learn.batches import Normaliser, Reader
-from airloom.run import quiet
+from airloom.progress import quiet
 
 SHAPE, FACTOR = (32, 32), 8
 ONE, MANY = tiles(SHAPE, 32, 32, FACTOR), tiles(SHAPE, 16, 8, FACTOR)

@@ -31,7 +31,8 @@ def cluster():
 
 def test_a_cluster_makes_the_same_cube(cluster, finished, small, tmp_path):
     run = Run(small.study, small.data, tmp_path / "small")
-    cube = run.prepare(scheduler=cluster(1))
+    run.prepare(scheduler=cluster(1))
+    cube = run.cube
     assert lasting(cube.path) == lasting(finished.cube.path)
 
 
