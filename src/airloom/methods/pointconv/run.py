@@ -241,7 +241,8 @@ class FusionRun(Carrier[FusionStudy]):
         for number, part in enumerate(self.study.maps):
             if part.layer is not None:
                 (layer,) = source(part.layer, self.data).layers(grid).data_vars.values()
-                values = scaled(part.name, layer.to_numpy())
+                known = layer.to_numpy()
+                values = scaled(part.name, known if part.fill is None else np.where(np.isfinite(known), known, part.fill))
             else:
                 values = self._worlds[0].maps[number]
             if values.shape != grid.shape:
@@ -250,7 +251,9 @@ class FusionRun(Carrier[FusionStudy]):
                     "layer of the region's own, or make grid and worlds one square window."
                 )
             if not np.isfinite(values).all():
-                raise DataError(f"maps: {part.name} has no value in {1 - np.isfinite(values).mean():.0%} of the cells.")
+                raise DataError(
+                    f"maps: {part.name} has no value in {1 - np.isfinite(values).mean():.0%} of the cells. Set fill."
+                )
             found.append(values)
         if self.study.practice.above:
             found.append(np.zeros(grid.shape, np.float32))  # fields are of cells, not of summits

@@ -10,7 +10,7 @@ from airloom.grid import Grid
 from airloom.parts import Baseline, GridPart, LayerPart, Part, Period, StationsPart
 
 Variable = Literal["no2", "o3", "so2", "pm2p5", "pm10", "relative_humidity", "wind"]
-MapName = Literal["elevation", "land", "population"]
+MapName = Literal["elevation", "land", "population", "impervious", "motorway"]
 
 
 class FusionMethod(Part):
@@ -32,9 +32,15 @@ class NetworkPart(Part):
 class MapPart(Part):
     """A map that the network sees besides stations."""
 
-    name: MapName = Field(description="What it is; a twin has one of that name to learn with.")
+    name: MapName = Field(
+        description="What it is; a twin has one of that name to learn with. elevation [m]; land, a share; population [km⁻²]; impervious, "
+        "ground that is sealed [%]; motorway, how far the nearest is [m]."
+    )
     layer: LayerPart | None = Field(
         None, description="The region's own; without it the twin's, whose ranges and towns are real."
+    )
+    fill: float | None = Field(
+        None, description="Value of cells where the layer has none, as at sea; by default there must be none."
     )
 
 

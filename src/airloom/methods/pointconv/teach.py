@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from airloom.twin.world import Plan
 
 ALOFT = (50.0, 250.0, 500.0, 1000.0)  # m above ground, where the target is known besides
-SCALES = {"elevation": 500.0, "land": 1.0, "population": 100.0}  # m, share, km⁻²: about what each is where people live
+SCALES = {"elevation": 500.0, "land": 1.0, "population": 100.0, "impervious": 20.0, "motorway": 2000.0}  # about what each is
+LOGARITHMIC = {"population", "motorway"}  # what spans decades
 NOX_ONLY = {"no2", "o3", "relative_humidity", "wind"}  # what a world has without particles, in a fraction of the time
 SOLID = 0.5  # share of land from which on a cell may hold a station
 
@@ -56,9 +57,9 @@ class World:
 
 
 def scaled(name: MapName, values: np.ndarray) -> np.ndarray:
-    """A map as the network sees it; of people, who span decades, the logarithm."""
+    """A map as the network sees it: in units of SCALES, and of what spans decades log(1 + that)."""
     share = values / SCALES[name]
-    return (np.log1p(share) if name == "population" else share).astype(np.float32)
+    return (np.log1p(share) if name in LOGARITHMIC else share).astype(np.float32)
 
 
 def teaching_grid(study: FusionStudy) -> Grid:
@@ -153,7 +154,9 @@ def _make(study: FusionStudy, number: int, folder: Path, threads: int, progress:
 
 def _write_maps(study: FusionStudy, ground: "Geography", path: Path) -> None:
     """The maps of a world that the study asks for, and where land is."""
-    maps = [scaled(m.name, getattr(ground, m.name)) for m in study.maps]
+    from airloom.twin.ground import ground_map
+
+    maps = [scaled(m.name, ground_map(ground, m.name)) for m in study.maps]
     with whole(path) as aside:
         np.savez(aside, land=ground.land, maps=np.stack(maps) if maps else np.zeros((0, *ground.land.shape), np.float32))
 
