@@ -35,6 +35,16 @@ def test_stations_that_agree_move_the_whole_field(tmp_path):
     assert after[:, 1] == pytest.approx(np.full((4, *SHAPE), 1.1 * 2 ** np.exp(-1) - 0.3), rel=1e-5)
 
 
+def test_what_logarithms_take_from_the_mean_is_given_back(tmp_path):
+    seen = np.zeros(len(ROWS), bool)
+    seen[:2] = True
+    observed = np.full((4, len(ROWS)), np.nan)
+    observed[:, 0], observed[:, 1] = 11 * np.exp(0.5) - 3, 11 * np.exp(-0.5) - 3  # log ratios of a half, up and down
+    after = assimilated(tmp_path, observed, seen=seen)[:, 0, ROWS[:2], COLUMNS[:2]] + 3
+    # either errs by 1 where the other alone is known: exp(b) = (e + 1/e) / 2; the maps of the ratio are ±a at the two
+    assert after.prod(1) == pytest.approx(np.full(4, (11 * np.cosh(1)) ** 2), rel=1e-4)
+
+
 def test_a_day_without_stations_stays_as_it_was(tmp_path):
     observed = np.full((4, len(ROWS)), 19.0)
     observed[2] = np.nan

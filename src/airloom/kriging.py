@@ -75,6 +75,18 @@ def at_stations(gamma: np.ndarray, there: np.ndarray, values: np.ndarray) -> np.
     return predicted
 
 
+def left_out(gamma: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Every value on (time, station) kriged from the others of its time, NaN where it, or any other, is not there."""
+    found = np.full(values.shape, np.nan)
+    there = np.isfinite(values)
+    patterns, which = np.unique(there, axis=0, return_inverse=True)
+    for index, pattern in enumerate(patterns):  # times with the same stations share one inverse
+        if pattern.sum() > 1:
+            same = np.flatnonzero(which.ravel() == index)
+            found[same] = at_stations(gamma, pattern, values[same][:, pattern])
+    return np.where(there, found, np.nan)
+
+
 def coefficients(gamma: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What kriged maps are made of: a day's is base + Σ coefficient · γ(place, station), the dual form of kriging.
 

@@ -4,9 +4,10 @@ Where a network can only learn what inputs tell, the stations of the day also kn
 observed to predicted values is kriged over the grid (regression kriging; the network is the regression) and multiplies the
 field, most at the ground and less with height:
 
-    field′ = (field + c) exp(ratio · exp(−height / depth)) − c,   not below 0
+    field′ = (field + c) exp((ratio + b) · exp(−height / depth)) − c,   not below 0
 
-c = OFFSET keeps small denominators from deciding; aloft it shrinks as the concentrations do.
+c = OFFSET keeps small denominators from deciding; aloft it shrinks as the concentrations do. exp(b) is the mean of exp(error) over
+the training stations, each left out in turn: a mean of logarithms, turned back, is below the mean (Duan's smearing, 1983).
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import xarray as xr
 
 from airloom.cube.store import Cube
 from airloom.infer.fields import at_cells, create_zarr, write_day
-from airloom.kriging import coefficients, distances, fit, on_grid
+from airloom.kriging import coefficients, distances, fit, left_out, on_grid
 from airloom.progress import Progress
 
 OFFSET = 3.0  # [µg m⁻³]; a choice, not fitted
@@ -66,17 +67,29 @@ def assimilate_field(
     ratio = np.log((np.maximum(observed, 0) + OFFSET) / (predicted + OFFSET))
     apart = distances(x, y)
     variogram = fit(ratio, apart)
-    weights, base = coefficients(variogram.among(apart), ratio)
+    gamma = variogram.among(apart)
+    weights, base = coefficients(gamma, ratio)
+    back = smearing(ratio - left_out(gamma, ratio))
     heights = np.asarray(levels or [0.0])[:, None, None]
     fade, offset = np.exp(-heights / depth), OFFSET / scales[:, None, None]
     for first in range(0, len(days), BLOCK):
         block = slice(first, first + BLOCK)
         if not done[block].all():
             maps = on_grid(variogram, x, y, (weights[block], base[block]), cube.grid.x, cube.grid.y)
-            for index, correction in enumerate(np.nan_to_num(maps, nan=0.0), start=first):
+            for index, correction in enumerate(np.nan_to_num(maps + back, nan=0.0), start=first):
                 if done[index]:
                     continue
                 values = field[pollutant].isel(time=index).to_numpy().reshape(len(heights), *cube.grid.shape)
                 drawn = np.maximum((values + offset) * np.exp(correction * fade) - offset, 0)
                 write_day(path, index, drawn if levels is not None else drawn[0], pollutant=pollutant)
         progress("assimilate stations", min(first + BLOCK, len(days)), len(days))
+
+
+def smearing(errors: np.ndarray) -> float:
+    """Logarithm of the mean of exp(error), over those that are there; 0 without any.
+
+    >>> round(smearing(np.array([-1.0, 1.0, np.nan])), 4)  # log cosh 1
+    0.4338
+    """
+    known = errors[np.isfinite(errors)]
+    return float(np.log(np.exp(known).mean())) if known.size else 0.0
