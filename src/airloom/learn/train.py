@@ -20,6 +20,7 @@ from airloom.learn.checkpoint import load_state, load_weights, save_state, save_
 from airloom.learn.mirror import AS_IT_IS, Mirror
 from airloom.learn.objective import Objective, remember
 from airloom.learn.ranks import ALONE, Ranks
+from airloom.learn.schedule import rate
 from airloom.learn.sets import Sets
 from airloom.learn.stop import Stopped, stop_asked
 from airloom.nets.memory import samples_at_once
@@ -258,12 +259,9 @@ class PhaseTrainer:
             statistic /= self.ranks.size
 
     def _set_rate(self, done: int) -> None:
-        """Set the learning rate: it rises linearly, then falls as a cosine to a hundredth."""
-        share = min(1.0, done / max(1, self.steps))  # epochs of drawn tiles differ by a batch or two
-        rise = min(1.0, (share + 1 / self.steps) / WARM_UP)
-        fall = 0.01 + 0.99 * (1 + np.cos(np.pi * max(0.0, share - WARM_UP) / (1 - WARM_UP))) / 2
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.phase.learning_rate * rise * fall
+        """Set the learning rate."""
+        for group in self.optimiser.param_groups:  # epochs of drawn tiles differ by a batch or two
+            group["lr"] = self.phase.learning_rate * rate(done, self.steps, WARM_UP)
 
     def _loss(self, batch: Batch) -> Tensor:
         """The phase's loss of a batch, training or not."""

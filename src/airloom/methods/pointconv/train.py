@@ -15,6 +15,7 @@ from airloom.errors import DataError
 from airloom.files import write_json
 from airloom.learn.ahead import ahead
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
+from airloom.learn.schedule import rate
 from airloom.learn.stop import Stopped, stop_asked
 from airloom.methods.pointconv.lessons import Lesson, Teacher
 from airloom.methods.pointconv.network import PointConvFusion, of_stations
@@ -142,12 +143,9 @@ class Trainer:
         return (apart * lesson.scored).sum() / (lesson.scored.sum() * len(apart))
 
     def _set_rate(self) -> None:
-        """The rate rises linearly, then falls as a cosine to a hundredth."""
-        share = self.log.step / self.steps
-        rise = min(1.0, (share + 1 / self.steps) / WARM_UP)
-        fall = 0.01 + 0.99 * (1 + np.cos(np.pi * share)) / 2
+        """Set the learning rate; kernels have one of their own."""
         for group, times in zip(self.optimiser.param_groups, (KERNELS, 1.0), strict=True):
-            group["lr"] = self.rate * rise * fall * times
+            group["lr"] = self.rate * times * rate(self.log.step, self.steps, WARM_UP)
 
     def _examine(self) -> None:
         """Validate, note, and keep the best weights."""
