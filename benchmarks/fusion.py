@@ -4,7 +4,8 @@
 
 A field of 372 × 426 cells out of 868 stations, as China's national network has them at 12 km, by each preset with a second network of
 two variables and two maps, on made-up values. Ordinary kriging (the weights' solution and the map) and inverse distance of the same
-stations are the references, a 3 × 3 convolution of the preset's first width, channels last, the ceiling. All take turns in one
+stations are the references, a 3 × 3 convolution of the preset's first width, channels last, the ceiling. Besides: a kernel of
+21 × 21 cells over a batch to learn from, with its gradients, by Fourier transforms and by a convolution layer. All take turns in one
 process; figures are medians. Writes benchmarks/results/fusion.json.
 """
 
@@ -28,6 +29,7 @@ import airloom
 from airloom.kriging import coefficients, distances, fit, on_grid
 from airloom.methods.pointconv.network import PRESETS, PointConvFusion
 from airloom.nets.memory import keep_freed_memory
+from airloom.nets.pointconv import correlate
 
 RESULTS = Path(__file__).parent / "results" / "fusion.json"
 SHAPE, STATIONS, VARIABLES, MAPS, CELL = (372, 426), 868, 3, 2, 12_000.0
@@ -87,6 +89,20 @@ def ceiling(shape: tuple[int, int], width: int) -> tuple[Callable[[], Any], int]
     return (lambda: functional.conv2d(x, weight, padding=1)), 2 * 9 * width * width * shape[0] * shape[1]
 
 
+def kernels(cells: int) -> dict[str, Callable[[], Any]]:
+    """A step's kernel over ten days of two channels, and its gradients: ours, and the layer that does the same."""
+    seen, kernel = torch.rand(10, 2, cells, cells), torch.rand(21, 21, requires_grad=True)
+
+    def layer(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return functional.conv2d(x.flatten(0, 1)[:, None], weight[None, None], padding=10).view_as(x)
+
+    def run(spread: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[[], Any]:
+        return lambda: torch.autograd.grad(spread(seen, kernel).square().sum(), kernel)
+
+    torch.testing.assert_close(correlate(seen, kernel), layer(seen, kernel))
+    return {"kernel by Fourier transforms": run(correlate), "kernel by a layer": run(layer)}
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,6 +121,7 @@ def main() -> None:
         runs[f"ceiling of {name}"], operations[f"ceiling of {name}"] = ceiling(shape, preset.widths[0])
     with torch.inference_mode():
         taken = take_turns(runs, 1 if asked.small else asked.repeats, "cpu")
+    taken |= take_turns(kernels(32 if asked.small else 128), 1 if asked.small else asked.repeats, "cpu")
     rates = {name: operations[name] / taken[name]["wall_s"] / 1e9 for name in operations}
     result = {
         "date": str(date.today()),
@@ -122,7 +139,7 @@ def main() -> None:
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for name, seconds in result["seconds"].items():
-        print(f"{name:20} {seconds:8.3f} s")
+        print(f"{name:28} {seconds:8.3f} s")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/madrid.py --data DIR [--runs runs] [--seeds 0 1 2] [--splits 1 2]
 
 The study's own withheld stations are run with each of `--seeds`; each of `--splits` draws other withheld stations (a
-third of them) with seed 0. Writes benchmarks/results/madrid.json.
+third of them) with seed 0. Writes benchmarks/results/madrid.json, where runs that are not asked for stay as they were.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 import airloom
+from airloom.files import write_json
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,6 +35,9 @@ def run(name: str, changes: list[str], data: Path, runs: Path) -> dict:
     return {
         "run": name,
         "changes": changes,
+        "date": str(date.today()),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "withheld": [{k: r[k] for k in keep} for r in scores["rows"] if r["target"] == "withheld" and r["stratum"] == "all"],
         "differences": [d for d in scores["differences"] if d["target"] == "withheld"],
         "seconds": json.loads((folder / "timings.json").read_text()),
@@ -63,15 +67,10 @@ def main() -> None:
                 f"{name:18} {label:28} n {row['n']} RMSE {row['rmse']:.2f} R² {row['r2']:.3f} bias {row['bias']:+.2f}",
                 flush=True,
             )
-    result = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "runs": found,
-    }
     path = ROOT / "benchmarks" / "results" / "madrid.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    known = json.loads(path.read_text())["runs"] if path.is_file() else []
+    runs_of_all = {r["run"]: r for r in [*known, *found]}
+    write_json(path, {"runs": [runs_of_all[name] for name in sorted(runs_of_all)]})
 
 
 if __name__ == "__main__":

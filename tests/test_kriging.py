@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from airloom.kriging import Variogram, at_stations, coefficients, distances, fit, left_out, on_grid
+from airloom.kriging import Variogram, at_stations, coefficients, distances, fit, from_others, on_grid
 
 
 def test_kriging_agrees_with_pykrige():
@@ -26,15 +26,15 @@ def test_kriging_agrees_with_pykrige():
         assert out[i] == pytest.approx(witness(others, [i])[0])
 
 
-def test_left_out_is_each_from_the_others_of_its_time():
+def test_what_is_there_comes_from_the_others_of_its_time_and_what_is_not_from_all():
     rng = np.random.default_rng(4)
     x, y = rng.uniform(0, 30, (2, 5))
     gamma = Variogram(nugget=2.0, sill=9.0, reach=4.0).among(distances(x, y))
     values = rng.normal(size=(3, 5))
     values[1, 2] = np.nan
     values[2, 1:] = np.nan  # one alone
-    found = left_out(gamma, values)
-    assert np.isfinite(found).tolist() == [[True] * 5, [True, True, False, True, True], [False] * 5]
+    found = from_others(gamma, values)
+    assert np.isfinite(found).tolist() == [[True] * 5, [True] * 5, [False, True, True, True, True]]
     three = np.array([False, True, False, True, True])
     assert found[1, 0] == pytest.approx(at_stations(gamma, three, values[1:2, three])[0, 0])
 

@@ -1,12 +1,14 @@
 """Fields straight from tables of sensors."""
 
+import os
+
 import numpy as np
 import polars as pl
 import pytest
 import xarray as xr
 
 from airloom.cli import app
-from airloom.errors import CheckpointError, DataError
+from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.grid import Grid
 from airloom.ledger import Ledger
 from airloom.methods.pointconv import live
@@ -41,12 +43,18 @@ def values(number: int, **changed: float) -> np.ndarray:
     return found
 
 
+def gridded(rows: pl.DataFrame, variables=("pm10",)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Days, and values and weights on (variable, day, y, x)."""
+    days, observed = on_cells(rows, variables)
+    return days, *(np.stack(a) for a in zip(*(o.on_grid(np.arange(len(days)), GRID.shape) for o in observed), strict=True))
+
+
 def test_sensors_find_their_cells(tmp_path):
     rows, ledger = read(tmp_path, table())
-    sensors = on_cells(rows, GRID, ("pm10",), ledger)
-    assert sensors.days.tolist() == [np.datetime64("2023-01-20").item()]
-    np.testing.assert_allclose(sensors.values[0, 0][np.arange(12), np.arange(12)], values(12))
-    assert sensors.weights.sum() == 12
+    days, found, weights = gridded(rows)
+    assert days.tolist() == [np.datetime64("2023-01-20").item()]
+    np.testing.assert_allclose(found[0, 0][np.arange(12), np.arange(12)], values(12))
+    assert weights.sum() == 12
     assert not ledger.entries
 
 
@@ -88,20 +96,19 @@ def test_sensors_of_a_cell_are_averaged_by_their_precision_and_err_with_less_wei
         lon=pl.lit(table(1)["lon"][0]), lat=pl.lit(table(1)["lat"][0])
     )
     other = table(3)[2:].with_columns(error=pl.lit(0.0))
-    rows, ledger = read(tmp_path, pl.concat([two, other.select(two.columns)]))
-    sensors = on_cells(rows, GRID, ("pm10",), ledger)
-    assert sensors.values[0, 0, 0, 0] == pytest.approx((10 / 1 + 40 / 4) / (1 / 1 + 1 / 4), rel=1e-4)  # 16
+    rows, _ = read(tmp_path, pl.concat([two, other.select(two.columns)]))
+    _, found, weights = gridded(rows)
+    assert found[0, 0, 0, 0] == pytest.approx((10 / 1 + 40 / 4) / (1 / 1 + 1 / 4), rel=1e-4)  # 16
     spread = np.std([16, 22], ddof=1)
-    assert sensors.weights[0, 0, 0, 0] == pytest.approx(1 / (1 + 0.8 / spread**2), rel=1e-3)  # error² = 1 / (1 + 1/4)
-    assert sensors.weights[0, 0, 2, 2] == 1
+    assert weights[0, 0, 0, 0] == pytest.approx(1 / (1 + 0.8 / spread**2), rel=1e-3)  # error² = 1 / (1 + 1/4)
+    assert weights[0, 0, 2, 2] == 1
 
 
 def test_several_variables_need_a_column_that_tells_them_apart(tmp_path):
     with pytest.raises(DataError, match="variable"):
         read(tmp_path, table(), ("pm10", "wind"))
-    rows, ledger = read(tmp_path, table(variable=["pm10"] * 6 + ["wind"] * 6), ("pm10", "wind"))
-    sensors = on_cells(rows, GRID, ("pm10", "wind"), ledger)
-    assert sensors.weights.sum((0, 2, 3)).tolist() == [6, 6]
+    rows, _ = read(tmp_path, table(variable=["pm10"] * 6 + ["wind"] * 6), ("pm10", "wind"))
+    assert gridded(rows, ("pm10", "wind"))[2].sum((1, 2, 3)).tolist() == [6, 6]
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +181,18 @@ def test_a_watched_folder_gives_each_table_once_and_again_when_it_changes(tmp_pa
     os.utime(tmp_path / "in" / "a.csv", (1.1e9, 1.1e9))
     assert next(found)[0].name == "a.csv"
     assert naps
+
+
+def test_what_is_watched_is_one_folder(model, tmp_path):
+    table().write_csv(tmp_path / "day.csv")
+    call = ["fuse", str(model), str(tmp_path / "day.csv"), "--watch"]
+    with pytest.raises(StudyError, match="--watch: waits for tables in one folder"):
+        app(call, exit_on_error=False, result_action="return_value")
+
+
+def test_tables_of_one_day_and_other_towns_do_not_share_a_field(tmp_path):
+    for name in ("rome.2023-01-20.csv", "rome.2023-01-21.csv.gz"):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (0, 0))
+    found = new_tables(tmp_path, tmp_path / "out")
+    assert [next(found)[1].name for _ in range(2)] == ["rome.2023-01-20.nc", "rome.2023-01-21.nc"]

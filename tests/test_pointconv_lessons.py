@@ -56,7 +56,7 @@ def world(seed: int, days: tuple[int, ...] = (3, 2)) -> World:
 def test_days_of_a_world_run_through_its_months():
     one = world(0)
     assert len(one) == 5
-    ground, profile = one.day(3)
+    ground, profile = one.day(3), one.profile(3)
     np.testing.assert_array_equal(ground, one.months[1][0])
     np.testing.assert_array_equal(profile[0], ground[0])
     np.testing.assert_array_equal(profile[3], one.aloft[1][0, 2])

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from airloom.cli import app
 from airloom.errors import StudyError
 from airloom.kinds import check, describe, open_run, open_study
+from airloom.learn.ranks import Ranks
 from airloom.learn.stop import Stopped
 from airloom.methods.pointconv.fuse import Observed
 from airloom.methods.pointconv.model import Model
@@ -227,6 +228,7 @@ def test_check_and_describe_say_what_there_is(folder):
         ({"worlds.end": "2018-01-01"}, "before they start"),
         ({"verification.leave.0.what": "towns"}, "'stations', 'blocks' or 'cities'.*found 'towns'"),
         ({"networks.0.variable": "pm11"}, "found 'pm11'"),
+        ({"verification.leave": [{"what": "blocks"}, {"what": "blocks", "block": 9}]}, "blocks are left out twice"),
     ],
 )
 def test_a_study_that_makes_no_sense_is_refused(folder, change, message):
@@ -239,3 +241,20 @@ def test_a_misspelt_key_is_named_with_the_nearest(folder, tmp_path):
     path.write_text(yaml.safe_dump({**STUDY, "practise": {}}))
     with pytest.raises(StudyError, match=r"'practise' is not a key here\. nearest: 'practice'"):
         open_study(path)
+
+
+def test_a_misspelt_method_is_named_with_the_nearest(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({**STUDY, "method": {"name": "pointconf"}}))
+    with pytest.raises(StudyError, match=r"there is no method 'pointconf'\. nearest: 'pointconv'"):
+        open_study(path)
+
+
+def test_what_it_cannot_share_it_refuses_to(folder, tmp_path):
+    run = open_run(open_study(folder / "study.yaml"), folder, tmp_path / "run", ranks=Ranks(0, 2))
+    for verb in (run.train, run.predict):
+        with pytest.raises(StudyError, match="2 processes were started"):
+            verb()
+    with pytest.raises(StudyError, match="--scheduler tcp://far:8786"):
+        run.prepare("tcp://far:8786")
+    assert not (tmp_path / "run").exists()

@@ -78,6 +78,11 @@ def check(study: Study, data: Path, folder: Path, *, workers: int = 2) -> Findin
     return found
 
 
+def lines(study: Study, data: Path, folder: Path, *, workers: int = 2) -> list[str]:
+    """What `check` found, to read."""
+    return check(study, data, folder, workers=workers).lines
+
+
 def _stations(study: Study, stations: Stations, assimilated: list[str] | None, found: Findings) -> None:
     """Stations in use, withheld and left out."""
     part = study.stations.split

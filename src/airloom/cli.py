@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -39,7 +39,7 @@ console = Console(stderr=True)
 StudyFile = Annotated[Path, Parameter(help="A study file, such as studies/madrid.yaml.")]
 Data = Annotated[Path | None, Parameter(help="Folder of the input files; else the environment's AIRLOOM_DATA.")]
 Folder = Annotated[Path | None, Parameter(help="Folder of the run; runs/NAME by default.")]
-Workers = Annotated[int, Parameter(help="Processes that decode files.")]
+Workers = Annotated[int, Parameter(help="Processes that decode files, or cores that make worlds.")]
 Set = Annotated[
     list[str] | None,
     Parameter(
@@ -115,11 +115,11 @@ def predict(study: StudyFile, *, data: Data = None, folder: Folder = None, worke
 @app.command
 def evaluate(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
     """Score the fields at stations beside the baselines; prints the table and writes scores.json."""
-    from airloom.verify.tables import summary_table
+    from airloom.verify.tables import summary_table, withheld
 
     with _run(study, data, folder, workers, set_) as run:
         scores = run.evaluate()
-    Console().print(summary_table(scores))
+    Console().print(*(summary_table(scores, target) for target in withheld(scores)), sep="\n\n")
 
 
 @app.command
@@ -166,11 +166,14 @@ def fuse(
         paths = [t for path in observations for t in (tables_in(path) if path.is_dir() else [path])]
         _tell_fused(make_fields(trained, paths, out, first=start, last=end, background=background), out)
         return
-    for table, to in new_tables(observations[0], out):
-        try:
-            _tell_fused(make_fields(trained, [table], to, first=start, last=end, background=background), to)
-        except AirloomError as error:  # a broken table must not end the watch
-            console.print(f"{table}: {error}", markup=False, highlight=False)
+    if len(observations) > 1 or not observations[0].is_dir():
+        raise StudyError(f"--watch: waits for tables in one folder; got {', '.join(map(str, observations))}.")
+    with suppress(KeyboardInterrupt):
+        for table, to in new_tables(observations[0], out):
+            try:
+                _tell_fused(make_fields(trained, [table], to, first=start, last=end, background=background), to)
+            except AirloomError as error:  # a broken table must not end the watch
+                console.print(f"{table}: {error}", markup=False, highlight=False)
 
 
 def _tell_fused(ledger: "Ledger", out: Path) -> None:
@@ -317,10 +320,10 @@ def _folder(study: AnyStudy, given: Path | None) -> Path:
 
 def _tell(run: AnyRun, scores: Mapping[str, Any]) -> None:
     """The scores as tables, and where everything lies."""
-    from airloom.verify.tables import field_table, summary_table
+    from airloom.verify.tables import field_table, summary_table, withheld
 
     screen = Console()
-    screen.print(summary_table(scores))
+    screen.print(*(summary_table(scores, target) for target in withheld(scores)), sep="\n\n")
     if (fields := field_table(scores)) is not None:
         screen.print()
         screen.print(fields)

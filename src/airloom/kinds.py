@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
+from airloom.errors import StudyError, nearest
 from airloom.study import Study, parse, read_file
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Kind:
     describe: str
 
 
-GRIDDED = Kind("airloom.study:Study", "airloom.run:Run", "airloom.check:check", "airloom.methods.describe:describe")
+GRIDDED = Kind("airloom.study:Study", "airloom.run:Run", "airloom.check:lines", "airloom.methods.describe:describe")
 KINDS = {
     "pointconv": Kind(
         *(
@@ -42,9 +43,19 @@ KINDS = {
 
 
 def kind_of(content: Mapping[str, Any]) -> Kind:
-    """The kind of a study file's content."""
+    """The kind of a study file's content, and of one that names no method.
+
+    Raises:
+        StudyError: it names a method that there is not.
+    """
     method = content.get("method")
-    return KINDS.get(str(method.get("name")), GRIDDED) if isinstance(method, dict) else GRIDDED
+    name = method.get("name") if isinstance(method, dict) else None
+    if name is not None and name not in KINDS:
+        from airloom.methods.registry import METHODS
+
+        if name not in METHODS:
+            raise StudyError(f"method.name: there is no method {name!r}. {nearest(str(name), [*METHODS, *KINDS])}")
+    return KINDS.get(str(name), GRIDDED)
 
 
 def open_study(path: str | Path) -> AnyStudy:
@@ -68,7 +79,7 @@ def check(study: AnyStudy, data: Path, folder: Path, *, workers: int) -> list[st
     Raises:
         StudyError, DataError: what would stop the study later.
     """
-    return _named(_of(study).check)(study, data, folder, workers=workers).lines
+    return _named(_of(study).check)(study, data, folder, workers=workers)
 
 
 def describe(study: AnyStudy) -> "list[Row]":

@@ -75,16 +75,17 @@ def at_stations(gamma: np.ndarray, there: np.ndarray, values: np.ndarray) -> np.
     return predicted
 
 
-def left_out(gamma: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Every value on (time, station) kriged from the others of its time, NaN where it, or any other, is not there."""
+def from_others(gamma: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values on (time, station) kriged from those of `values` that are there at the time, each of these from the others; NaN where
+    there is none to say.
+    """
     found = np.full(values.shape, np.nan)
-    there = np.isfinite(values)
-    patterns, which = np.unique(there, axis=0, return_inverse=True)
+    patterns, which = np.unique(np.isfinite(values), axis=0, return_inverse=True)
     for index, pattern in enumerate(patterns):  # times with the same stations share one inverse
-        if pattern.sum() > 1:
-            same = np.flatnonzero(which.ravel() == index)
+        if pattern.any():
+            same = which.ravel() == index
             found[same] = at_stations(gamma, pattern, values[same][:, pattern])
-    return np.where(there, found, np.nan)
+    return found
 
 
 def coefficients(gamma: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

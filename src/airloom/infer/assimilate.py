@@ -18,7 +18,7 @@ import xarray as xr
 
 from airloom.cube.store import Cube
 from airloom.infer.fields import at_cells, create_zarr, write_day
-from airloom.kriging import coefficients, distances, fit, left_out, on_grid
+from airloom.kriging import coefficients, distances, fit, from_others, on_grid
 from airloom.progress import Progress
 
 OFFSET = 3.0  # [µg m⁻³]; a choice, not fitted
@@ -69,7 +69,7 @@ def assimilate_field(
     variogram = fit(ratio, apart)
     gamma = variogram.among(apart)
     weights, base = coefficients(gamma, ratio)
-    back = smearing(ratio - left_out(gamma, ratio))
+    back = smearing(ratio - from_others(gamma, ratio))
     heights = np.asarray(levels or [0.0])[:, None, None]
     fade, offset = np.exp(-heights / depth), OFFSET / scales[:, None, None]
     for first in range(0, len(days), BLOCK):

@@ -18,11 +18,6 @@ class Step:
     size: int
     block: int = 1
 
-    @property
-    def reach(self) -> int:
-        """Cells from a station to the farthest that it informs along a row."""
-        return (self.size // 2 + 1) * self.block
-
 
 PAPER = (Step(21), Step(11))
 

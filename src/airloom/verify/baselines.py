@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from airloom.errors import DataError
-from airloom.kriging import NEAREST, at_stations, distances, fit
+from airloom.kriging import NEAREST, distances, fit, from_others
 
 FOLDS = 5  # gradient boosting leaves out a fifth of the training stations at a time, not one
 
@@ -110,7 +110,7 @@ def _weighted(network: Network, weights: np.ndarray) -> np.ndarray:
 
 def kriging(network: Network) -> np.ndarray:
     """Ordinary kriging of the same-day training stations; one variogram, out of the training years' pairs of them."""
-    return network.on_test_days(_kriged(network, network.observed)[network.test_days])
+    return network.on_test_days(_kriged(network, network.observed))
 
 
 def regression_kriging(network: Network) -> np.ndarray:
@@ -131,23 +131,15 @@ def regression_kriging(network: Network) -> np.ndarray:
     inner = scaled.T @ scaled + 0.01 * len(scaled) * np.eye(scaled.shape[1])
     slopes = np.linalg.solve(inner, scaled.T @ share[seen]) / spread
     drift = mean * (apart @ slopes)
-    return network.on_test_days((_kriged(network, network.observed - drift) + drift)[network.test_days])
+    return network.on_test_days(_kriged(network, network.observed - drift) + drift[network.test_days])
 
 
 def _kriged(network: Network, values: np.ndarray) -> np.ndarray:
-    """Values on (time, station) kriged from the same day's training stations on the test days, NaN on others."""
+    """Values on (time, station) kriged from the same day's training stations, on (test day, station)."""
     apart, training = distances(network.x, network.y), network.training
     learnt = values[np.isin(network.year, network.train_years)][:, training]
     gamma = fit(learnt, apart[np.ix_(training, training)]).among(apart)
-    tested = values[network.test_days]
-    available = np.isfinite(tested) & ~network.withheld
-    predicted = np.full(tested.shape, np.nan)
-    patterns, which = np.unique(available, axis=0, return_inverse=True)
-    for index, pattern in enumerate(patterns):  # days with the same stations share one inverse
-        same = which == index
-        if pattern.any():
-            predicted[same] = at_stations(gamma, pattern, tested[same][:, pattern])
-    return network.on_test_days(predicted)
+    return from_others(gamma, np.where(network.withheld, np.nan, values[network.test_days]))
 
 
 def gradient_boosting(network: Network) -> np.ndarray:

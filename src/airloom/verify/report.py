@@ -29,8 +29,10 @@ from airloom.verify.tables import (
     model_title,
     number,
     overall,
+    stations_of,
     title_within,
     with_interval,
+    withheld,
 )
 from airloom.verify.volumes import ASSIMILATED, Model
 
@@ -192,9 +194,9 @@ def _with_means(stations: pl.DataFrame, observed: pl.DataFrame) -> pl.DataFrame:
 
 def _scores(scores: Mapping[str, Any]) -> str:
     parts = []
-    for target in ("withheld", "training"):
+    for target in (*withheld(scores), "training"):
         if rows := overall(scores, target):
-            parts.append(f"<h3>At {target} stations</h3>" + _score_table(rows, overall(scores, target, "anomaly")))
+            parts.append(f"<h3>At {stations_of(target)}</h3>" + _score_table(rows, overall(scores, target, "anomaly")))
     note = (
         "Square brackets are 95 % intervals from resampled days; they do not say how other stations would fare. "
         "R² is 1 − Σ(x−y)²/Σ(y−ȳ)². Anomaly R² scores each value's deviation from the same-day mean over these stations: the "
@@ -240,7 +242,11 @@ def _score_table(rows: list[dict[str, Any]], anomaly: list[dict[str, Any]]) -> s
 
 
 def _differences(scores: Mapping[str, Any]) -> str:
-    rows = [d for d in scores["differences"] if d["target"] == "withheld"]
+    return "".join(_differences_at(scores, target) for target in withheld(scores))
+
+
+def _differences_at(scores: Mapping[str, Any], target: str) -> str:
+    rows = [d for d in scores["differences"] if d["target"] == target]
     if not rows:
         return ""
     cells = [
@@ -255,7 +261,7 @@ def _differences(scores: Mapping[str, Any]) -> str:
     ]
     name = escape(model_title(rows[0]["reference"], rows[0]["reference_phase"]))
     return (
-        f"<p>{name} less each other model at withheld stations, on the station-days that both predict. A negative ΔRMSE and a "
+        f"<p>{name} less each other model at {stations_of(target)}, on the station-days that both predict. A negative ΔRMSE and a "
         "positive ΔR² speak for the method; the intervals resample the same days for both.</p>"
         + table(("Compared with", "n", "ΔRMSE [µg m⁻³]", "ΔR²", "Interval of ΔRMSE excludes zero"), cells)
     )

@@ -117,9 +117,23 @@ def with_interval(value: float | None, between: Sequence[float] | None, *, signe
     return f"{number(value, signed=signed, digits=digits)} [{low}, {high}]"
 
 
+def withheld(scores: Mapping[str, Any]) -> list[str]:
+    """Targets that the method never saw: "withheld", then those of further cross-validations."""
+    return sorted({r["target"] for r in scores["rows"] if r["target"].startswith("withheld")})
+
+
+def stations_of(target: str) -> str:
+    """How tables name the stations of a target.
+
+    >>> stations_of("withheld"), stations_of("withheld blocks")
+    ('withheld stations', 'stations of withheld blocks')
+    """
+    return f"stations of {target}" if " " in target else f"{target} stations"
+
+
 def summary_table(scores: Mapping[str, Any], target: str = "withheld") -> Table:
     """The scores at withheld stations, for a terminal of 80 columns; the last column: how much the method's RMSE differs."""
-    title = f"Scores at {target} stations, 95 % intervals over days; RMSE and bias in µg/m³"
+    title = f"Scores at {stations_of(target)}, 95 % intervals over days; RMSE and bias in µg/m³"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("model")
     for heading in ("n", "RMSE", "R²", "bias", "ΔRMSE of the method"):

@@ -36,7 +36,8 @@ class Calibration:
             outside = (1 - level) / 2 * (len(error) + 1)  # of n + 1 places: the finite-sample quantiles of split conformal
             low, high = max(0, int(np.floor(outside)) - 1), min(len(error) - 1, int(np.ceil(len(error) + 1 - outside)) - 1)
             quantiles.append((float(relative[low]), float(relative[high])))
-        return cls(tuple(float(c) for c in found), tuple(quantiles))  # type: ignore[arg-type]
+        constant, by_value, by_reach = (float(c) for c in found)
+        return cls((constant, by_value, by_reach), tuple(quantiles))
 
     def between(self, level: float, predicted: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Low and high end of the interval of a level of LEVELS [µg m⁻³], in the shape of what is predicted; not below 0."""

@@ -77,11 +77,10 @@ class Teacher:
         """What pseudo-stations, of each variable in other cells, tell of a day: values, weights; the target's field; and how far
         above their cell places stand [m].
         """
-        ground, profile = world.day(day)
-        fields, above = ground[(slice(None), *window)].copy(), np.zeros(allowed.shape)
+        fields, above = world.day(day)[(slice(None), *window)].copy(), np.zeros(allowed.shape)
         if self.practice.above:
             above = _rough(allowed.shape, self.practice.above, draw)
-            fields[0] = aloft(profile[(slice(None), *window)], above)
+            fields[0] = aloft(world.profile(day)[(slice(None), *window)], above)
         values, weights = np.zeros_like(fields), np.zeros_like(fields)
         for number, field in enumerate(fields):
             scatter = self._scatter(number)

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 import xarray as xr
 
 from airloom import __version__
 from airloom.errors import DataError
 from airloom.infer.fields import field_dataset, read, surface, write_netcdf
 from airloom.ledger import Ledger
+from airloom.methods.pointconv.fuse import Fuser
 from airloom.methods.pointconv.model import Model
-from airloom.methods.pointconv.sensors import Sensors, on_cells, read_sensors
+from airloom.methods.pointconv.sensors import on_cells, read_sensors
 
-TABLES = {".csv", ".parquet"}
+TABLES = (".csv", ".csv.gz", ".parquet")
 SHOWN = 0.8  # level of the intervals that a file holds
 PAUSE = 5.0  # seconds between two looks into a folder
 SETTLED = 2.0  # seconds after which a file that no longer grows is taken for whole
@@ -55,11 +55,12 @@ def fuse(
     rows = rows.filter(pl.col("day").is_between(first or date.min, last or date.max))
     if rows.filter(pl.col("variable") == study.pollutant).is_empty():
         raise DataError(f"{paths[0].name}: no value of {study.pollutant} between {first or 'ever'} and {last or 'ever'}.")
-    sensors = on_cells(rows, study.target_grid, study.variables, ledger)
-    before = _background(background, sensors.days, study.pollutant, study.target_grid.shape)
-    field, known = fields(model, sensors, before)
+    days, observed = on_cells(rows, study.variables)
+    before = _background(background, days, study.pollutant, study.target_grid.shape)
+    blocks = list(Fuser(model.network, model.maps, model.maps).fields(observed, np.arange(len(days)), before))
+    field, known = (np.concatenate([block[part] for block in blocks]) for part in (1, 2))
     attributes = {"title": study.title, "source": f"airloom {__version__}, method pointconv"}
-    found = field_dataset(field, grid=study.target_grid, days=sensors.days, pollutant=study.pollutant, attrs=attributes)
+    found = field_dataset(field, grid=study.target_grid, days=days, pollutant=study.pollutant, attrs=attributes)
     described = {
         "long_name": "how well stations know the cell: 0 out of their reach, 0.5 as in a station's own cell",
         "units": "1",
@@ -71,21 +72,6 @@ def fuse(
             found[f"{study.pollutant}_{word}"] = ("time", "y", "x"), values.astype(np.float32), what
     write_netcdf(found, out)
     return ledger
-
-
-def fields(model: Model, sensors: Sensors, background: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Fields and how well stations know them, each on (day, y, x); NaN on a day without the target."""
-    found, known = [], []
-    for number in range(len(sensors.days)):
-        values, weights = sensors.values[number : number + 1].copy(), sensors.weights[number : number + 1]
-        if background is not None:
-            values[:, 0] -= background[number]
-        with torch.inference_mode():
-            field, reached = model.network(*(torch.from_numpy(a) for a in (values, weights, model.maps)))
-        whole = field[0].numpy() + (0 if background is None else background[number])
-        found.append(np.where(weights[0, 0].any(), np.maximum(whole, 0), np.nan))
-        known.append(reached[0].numpy())
-    return np.stack(found).astype(np.float32), np.stack(known)
 
 
 def _background(path: Path | None, days: np.ndarray, pollutant: str, shape: tuple[int, int]) -> np.ndarray | None:
@@ -103,7 +89,7 @@ def _background(path: Path | None, days: np.ndarray, pollutant: str, shape: tupl
 
 def tables_in(folder: Path) -> list[Path]:
     """Tables in a folder, sorted."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in TABLES and not p.name.startswith("."))
+    return sorted(p for p in folder.iterdir() if p.name.lower().endswith(TABLES) and not p.name.startswith("."))
 
 
 def new_tables(folder: Path, out: Path) -> Iterator[tuple[Path, Path]]:
@@ -111,9 +97,15 @@ def new_tables(folder: Path, out: Path) -> Iterator[tuple[Path, Path]]:
     seen: dict[Path, float] = {}
     while True:
         for path in tables_in(folder):
-            to, written = out / f"{path.stem}.nc", path.stat().st_mtime
+            to, written = out / f"{_stem(path)}.nc", path.stat().st_mtime
             done = seen.get(path) == written or (to.is_file() and to.stat().st_mtime >= written)
             if not done and time.time() - written > SETTLED:
                 seen[path] = written  # also where it turns out to be broken
                 yield path, to
         time.sleep(PAUSE)
+
+
+def _stem(table: Path) -> str:
+    """Its name without what says of which kind it is."""
+    ending = next(e for e in TABLES if table.name.lower().endswith(e))
+    return table.name[: -len(ending)]

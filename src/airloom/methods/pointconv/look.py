@@ -1,7 +1,6 @@
 """What a fusion study is made of and what it will cost, before anything runs."""
 
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,6 @@ from airloom.methods.pointconv.study import FusionStudy
 from airloom.methods.pointconv.teach import days_to_make, worlds_folder
 
 PROBES = 3  # timed steps
-
-
-@dataclass
-class Findings:
-    """Lines to read."""
-
-    lines: list[str] = field(default_factory=list)
 
 
 def describe(study: FusionStudy) -> list[Row]:
@@ -36,25 +28,25 @@ def made_up(study: FusionStudy, batch: int) -> tuple[torch.Tensor, torch.Tensor]
     return torch.rand(batch, len(study.variables), cells, cells), torch.randn(study.channels, cells, cells)
 
 
-def check(study: FusionStudy, data: Path, folder: Path, *, workers: int) -> Findings:
-    """Files and stations of a study, and an estimate of its time; nothing is written.
+def check(study: FusionStudy, data: Path, folder: Path, *, workers: int) -> list[str]:
+    """Lines about the stations of a study, what there is to make, and how long training takes; nothing is written.
 
     Raises:
         StudyError, DataError: what would stop the study later.
     """
-    found = Findings()
+    lines = []
     for part in study.networks:
         stations = read_stations(part.stations, part.variable, study.target_grid, study.period, data)
         there = int(np.isfinite(stations.daily.to_numpy()).sum())
-        found.lines.append(
+        lines.append(
             f"{part.variable}: {stations.table.height} cells with stations, {there:,} daily values "
             f"({study.period.start} … {study.period.end}), {len(stations.ledger.of('station', 'out'))} stations left out"
         )
     days = days_to_make(study, worlds_folder(study, folder))
-    found.lines.append(f"worlds: {study.worlds.number} to learn from and one that validates, {days} days to make")
+    lines.append(f"worlds: {study.worlds.number} to learn from and one that validates, {days} days to make")
     seconds = _step(study) * study.practice.steps
-    found.lines.append(f"training: {study.practice.steps} steps, about {seconds / 60:.0f} min on this machine")
-    return found
+    lines.append(f"training: {study.practice.steps} steps, about {seconds / 60:.0f} min on this machine")
+    return lines
 
 
 def _step(study: FusionStudy) -> float:

@@ -1,6 +1,5 @@
 """The PointConv fusion network (paper 001, §2.3, Fig. 2)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,8 +88,3 @@ def of_stations(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     variance = (weights * (values - mean) ** 2).sum((-2, -1), keepdim=True) / some
     spread = torch.maximum(variance.sqrt(), LEAST_SPREAD * mean.abs())
     return mean, torch.where((total > 0) & (spread > 0), spread, torch.ones_like(spread))
-
-
-def parts_reach(steps: Sequence[Step]) -> int:
-    """Cells from a station to the farthest that its steps inform."""
-    return sum(step.reach for step in steps)

@@ -4,13 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
-from airloom.kriging import coefficients, distances, fit, on_grid
-from airloom.methods.pointconv.fuse import Observed
+from airloom.kriging import NEAREST, coefficients, distances, fit, on_grid
+from airloom.methods.pointconv.fuse import Fuser, Observed
 from airloom.methods.pointconv.network import PointConvFusion
 from airloom.methods.pointconv.teach import World
-from airloom.verify.baselines import NEAREST
 from airloom.verify.scores import interval, multiplicities
 
 HIGH = 95  # percentile of a day above which its cells are scored once more
@@ -43,11 +41,11 @@ def reproduce(
         RMSE less the others'.
     """
     allowed = world.allowed
-    truth = np.stack([world.day(day)[0] for day in range(len(world))])  # (day, variable, y, x)
+    truth = np.stack([world.day(day) for day in range(len(world))])  # (day, variable, y, x)
     makers: Mapping[str, Callable[[], np.ndarray]] = {
-        "pointconv": lambda: _fused(network, truth, networks, maps),
+        "pointconv": lambda: _fused(Fuser(network, maps, maps), truth, networks),
         "kriging": lambda: _kriged(truth[:, 0], networks[0], cell),
-        "inverse-distance": lambda: _weighted(truth[:, 0], networks[0]),
+        "inverse-distance": lambda: _weighted(truth[:, 0], networks[0], cell),
     }
     known = np.zeros(allowed.shape, bool)
     known[networks[0].row, networks[0].column] = True
@@ -84,18 +82,10 @@ def by_day(found: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _fused(network: PointConvFusion, truth: np.ndarray, networks: list[Observed], maps: np.ndarray) -> np.ndarray:
+def _fused(fuser: Fuser, truth: np.ndarray, networks: list[Observed]) -> np.ndarray:
     """The network's fields on (day, y, x)."""
-    weights = np.zeros(truth.shape[1:], np.float32)
-    for number, stations in enumerate(networks):
-        weights[number, stations.row, stations.column] = 1
-    network.eval()
-    found = []
-    with torch.inference_mode():
-        for day in truth:
-            inputs = (day * weights)[None], weights[None], maps
-            found.append(network(*(torch.from_numpy(a) for a in inputs))[0].clamp_min(0).numpy()[0])
-    return np.stack(found)
+    seen = [Observed(truth[:, v, n.row, n.column], n.row, n.column) for v, n in enumerate(networks)]
+    return np.concatenate([found for _, found, _ in fuser.fields(seen, np.arange(len(truth)))])
 
 
 def _kriged(truth: np.ndarray, stations: Observed, cell: float) -> np.ndarray:
@@ -109,13 +99,13 @@ def _kriged(truth: np.ndarray, stations: Observed, cell: float) -> np.ndarray:
     return on_grid(variogram, x, y, coefficients(variogram.among(apart), values), *centres)
 
 
-def _weighted(truth: np.ndarray, stations: Observed) -> np.ndarray:
+def _weighted(truth: np.ndarray, stations: Observed, cell: float) -> np.ndarray:
     """Mean of the stations' cells by distance⁻²."""
     values = truth[:, stations.row, stations.column]
     rows, columns = truth.shape[1:]
     found = np.empty(truth.shape)
     for row in range(rows):
-        apart = np.hypot(stations.column[:, None] - np.arange(columns), (stations.row - row)[:, None])
+        apart = cell * np.hypot(stations.column[:, None] - np.arange(columns), (stations.row - row)[:, None])
         weight = np.maximum(apart, NEAREST) ** -2.0
         found[:, row] = values @ (weight / weight.sum(0))
     return found

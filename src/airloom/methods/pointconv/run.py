@@ -1,7 +1,7 @@
 """A fusion carried from stations to a report: worlds that teach, training, fields, cross-validation.
 
-from airloom import open_run
-run = open_run("studies/germany.yaml", data="data", folder="runs/germany")
+from airloom.kinds import open_run, open_study
+run = open_run(open_study("studies/germany.yaml"), data="data", folder="runs/germany")
 run.prepare()
 run.train()
 run.predict()
@@ -63,7 +63,15 @@ class FusionRun(Carrier[FusionStudy]):
         return fingerprint(self.study.model_dump(mode="json", include={"method", "practice", "seed"}) | self.study.taught())
 
     def prepare(self, scheduler: str | None = None) -> Path:
-        """Make the worlds that teach; returns where they are. They are made here: a scheduler has nothing to do."""
+        """Make the worlds that teach; returns where they are.
+
+        Raises:
+            StudyError: a scheduler is named, which they do not need.
+        """
+        if scheduler:
+            raise StudyError(
+                f"--scheduler {scheduler}: the worlds that teach pointconv are made on this machine. Leave it out."
+            )
         with self._timed("prepare"):
             self._write_study()
             _ = self._stations
@@ -71,7 +79,12 @@ class FusionRun(Carrier[FusionStudy]):
         return worlds_folder(self.study, self.folder)
 
     def train(self) -> list[dict[str, float]]:
-        """Train on the worlds; returns the epochs."""
+        """Train on the worlds; returns the epochs.
+
+        Raises:
+            StudyError: there is more than one rank, as in `predict`.
+        """
+        self._require_alone()
         with self._timed("train"):
             self._write_study()
             *seen, unseen = self._worlds
@@ -91,6 +104,7 @@ class FusionRun(Carrier[FusionStudy]):
 
     def predict(self) -> Path:
         """Fields of all days of the period on which the target has stations; returns the NetCDF file's path."""
+        self._require_alone()
         with self._timed("predict"):
             grid, observed = self.study.target_grid, self._observed
             days = np.flatnonzero(np.isfinite(observed[0].values).any(1))
@@ -180,6 +194,13 @@ class FusionRun(Carrier[FusionStudy]):
             )
             self.ledger.write(self.folder / "ledger.json")
         return path
+
+    def _require_alone(self) -> None:
+        if self.ranks.size > 1:
+            raise StudyError(
+                f"{self.ranks.size} processes were started for {self.study.name}; pointconv trains and fuses in one. Start it "
+                "without torchrun."
+            )
 
     @property
     def ledger(self) -> Ledger:
@@ -275,4 +296,4 @@ class FusionRun(Carrier[FusionStudy]):
         """The trained network over the region."""
         network = network_of(self.study)
         load_weights(self._weights, network, belongs_to=self.fingerprint)
-        return Fuser(network, self._maps, self._places, self.study.target_grid.shape)
+        return Fuser(network, self._maps, self._places)

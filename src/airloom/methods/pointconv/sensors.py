@@ -1,7 +1,6 @@
 """Sensors as they come: one row a value, with its own time and place, so that what moves or was set up yesterday is welcome."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +9,16 @@ import polars as pl
 from airloom.errors import DataError
 from airloom.grid import Grid
 from airloom.ledger import Ledger
+from airloom.methods.pointconv.fuse import Observed
 from airloom.methods.pointconv.study import Variable
 from airloom.sources.members import members
 from airloom.sources.tables import numbers, read_table, require_columns
 
 NEEDED = ("time", "lon", "lat", "value")
+EXACT = 1e-3  # an error, in the variable's unit, below which a value does not err
 NEIGHBOURS = 8  # that a value is compared with
 OFF = 3.0  # times the largest of these from which on a value is taken for broken
 UNITS = 100.0  # the same of a whole network, from which on its unit is taken for another
-
-
-@dataclass(frozen=True)
-class Sensors:
-    """Values on cells: `days` (datetime64[D]); of each `values` and `weights` on (day, variable, y, x), weight 0 where none is; and
-    `above`, how far a cell's sensors stand above it, on (day, y, x) [m], 0 where they do not say.
-    """
-
-    days: np.ndarray
-    values: np.ndarray
-    weights: np.ndarray
-    ledger: Ledger
 
 
 def read_sensors(paths: Sequence[Path], grid: Grid, variables: Sequence[Variable], ledger: Ledger) -> pl.DataFrame:
@@ -115,28 +104,30 @@ def _compared(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.drop("number").with_columns(sound=pl.Series(sound))
 
 
-def on_cells(rows: pl.DataFrame, grid: Grid, variables: Sequence[Variable], ledger: Ledger) -> Sensors:
-    """Daily means of cells: sensors of one cell and day are averaged by their precision.
+def on_cells(rows: pl.DataFrame, variables: Sequence[Variable]) -> tuple[np.ndarray, list[Observed]]:
+    """The days (datetime64[D]) of `read_sensors`' rows, and what each variable's cells have on them: sensors of one cell and day
+    are averaged by their precision.
 
     A cell's weight is 1 where its sensors do not err, and 1 / (1 + (error / spread)²) where they do, with the day's deviation
     between cells as spread.
     """
-    rows = rows.with_columns(precision=1 / (pl.col("error") ** 2 + 1e-6))
+    rows = rows.with_columns(precision=pl.max_horizontal("error", pl.lit(EXACT)) ** -2)
     weighted = (pl.col("value") * pl.col("precision")).sum() / pl.col("precision").sum()
     cells = (
         rows.group_by("day", "variable", "row", "column")
         .agg(weighted.alias("value"), error=(1 / pl.col("precision").sum()).sqrt())
         .with_columns(spread=pl.col("value").std().over("day", "variable").fill_null(0.0))
     )
-    share = pl.col("error") / pl.max_horizontal(pl.col("spread"), pl.lit(1e-9))
-    cells = cells.with_columns(weight=pl.when(pl.col("error") < 0.01).then(1.0).otherwise(1 / (1 + share**2)))
-    days = np.unique(cells["day"].to_numpy())
-    values, weights = (np.zeros((len(days), len(variables), *grid.shape), np.float32) for _ in range(2))
-    at = (
-        np.searchsorted(days, cells["day"].to_numpy()),
-        cells["variable"].replace_strict(list(variables), range(len(variables)), return_dtype=pl.Int64).to_numpy(),
-        cells["row"].to_numpy(),
-        cells["column"].to_numpy(),
-    )
+    share = pl.col("error") / pl.max_horizontal("spread", pl.lit(EXACT))
+    cells = cells.with_columns(weight=pl.when(pl.col("error") <= EXACT).then(1.0).otherwise(1 / (1 + share**2)))
+    days = np.unique(cells["day"].to_numpy()).astype("datetime64[D]")
+    return days, [_observed(cells.filter(pl.col("variable") == v), days) for v in variables]
+
+
+def _observed(cells: pl.DataFrame, days: np.ndarray) -> Observed:
+    """Values and weights of one variable, a column a cell that ever held a sensor."""
+    places, which = np.unique(cells.select("row", "column").to_numpy(), axis=0, return_inverse=True)
+    at = np.searchsorted(days, cells["day"].to_numpy().astype("datetime64[D]")), which.ravel()
+    values, weights = np.full((len(days), len(places)), np.nan), np.zeros((len(days), len(places)))
     values[at], weights[at] = cells["value"].to_numpy(), cells["weight"].to_numpy()
-    return Sensors(days.astype("datetime64[D]"), values, weights, ledger)
+    return Observed(values, places[:, 0].astype(int), places[:, 1].astype(int), weights)

@@ -179,6 +179,9 @@ class FusionStudy(Part):
             raise ValueError("practice.above: stations stand above an elevation, which is not among maps; add it there")
         if self.pollutant in ("relative_humidity", "wind"):
             raise ValueError(f"networks.0.variable: {self.pollutant} is no concentration; the first is what is estimated")
+        ways = [leave.what for leave in self.verification.leave]
+        if often := sorted({w for w in ways if ways.count(w) > 1}):
+            raise ValueError(f"verification.leave: {often[0]} are left out twice; each way is one cross-validation")
         if self.worlds.end < self.worlds.start:
             raise ValueError(f"worlds: they end on {self.worlds.end}, before they start on {self.worlds.start}")
         return self

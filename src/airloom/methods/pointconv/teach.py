@@ -40,14 +40,23 @@ class World:
         """Days."""
         return sum(map(len, self.months))
 
-    def day(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """A day's fields at the ground on (variable, y, x), and the target's profile, the ground first, on (height, y, x)."""
+    def day(self, number: int) -> np.ndarray:
+        """A day's fields at the ground on (variable, y, x)."""
+        month, day = self._at(number)
+        return np.asarray(self.months[month][day])
+
+    def profile(self, number: int) -> np.ndarray:
+        """The target's at the ground and at the heights ALOFT, on (height, y, x)."""
+        month, day = self._at(number)
+        return np.concatenate([self.months[month][day, :1], self.aloft[month][day]])
+
+    def _at(self, number: int) -> tuple[int, int]:
+        """The month that holds a day, and which of it the day is."""
         first = 0
-        for month, above in zip(self.months, self.aloft, strict=True):
-            if first <= number < first + len(month):
-                ground = np.asarray(month[number - first])
-                return ground, np.concatenate([ground[:1], above[number - first]])
-            first += len(month)
+        for month, fields in enumerate(self.months):
+            if first <= number < first + len(fields):
+                return month, number - first
+            first += len(fields)
         raise IndexError(f"day {number} of a world of {len(self)}")
 
     @property
