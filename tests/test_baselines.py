@@ -112,7 +112,8 @@ def test_withheld_stations_are_never_read(name, two_years):
     out = BASELINES[name].predict(replace(two_years, observed=blind))
     assert np.array_equal(out, BASELINES[name].predict(two_years), equal_nan=True)
     assert np.isnan(out[~two_years.test_days]).all()
-    assert np.isfinite(out[two_years.test_days]).all()
+    spoken_of = two_years.withheld | (name != "gradient-boosting-neighbours")  # which says nothing of training stations
+    assert np.isfinite(out[two_years.test_days][:, spoken_of]).all()
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -132,6 +133,15 @@ def test_adapted_boosting_learns_that_the_level_changed(two_years):
     }
     assert error["gradient-boosting"] > 10
     assert abs(error["gradient-boosting-adapted"]) < abs(error["gradient-boosting"]) - 5
+
+
+def test_boosting_with_neighbours_knows_the_signal_of_the_day(two_years):
+    blind = replace(two_years, features=np.zeros_like(two_years.features))
+    error = {
+        name: np.nanstd((BASELINES[name].predict(blind) - two_years.observed)[:, two_years.withheld])
+        for name in ("gradient-boosting-adapted", "gradient-boosting-neighbours")
+    }
+    assert error["gradient-boosting-neighbours"] < 0.6 * error["gradient-boosting-adapted"]
 
 
 def test_an_array_of_another_shape_is_named(two_years):

@@ -86,6 +86,8 @@ def test_locate_inverts_cell_centres(grid):
 def test_coarsening_keeps_the_window(grid, factor):
     fine = Grid(grid.crs, grid.left, grid.top, grid.cell, (grid.shape[0] * factor, grid.shape[1] * factor))
     coarse = fine.coarsen(factor)
+    assert coarse.refine(factor).shape == fine.shape
+    assert coarse.refine(factor).x == pytest.approx(fine.x, abs=1e-6)
     assert coarse.bounds == pytest.approx(fine.bounds, abs=1e-6)
     assert coarse.shape == grid.shape
     # a block's centre is the mean of its cells' centres

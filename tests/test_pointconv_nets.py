@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn import functional
 
 from airloom.methods.pointconv.network import PRESETS, PointConvFusion, of_stations
-from airloom.nets.pointconv import PAPER, PointConv, Step, correlate
+from airloom.nets.pointconv import PAPER, Influence, PointConv, Step, correlate
 from airloom.nets.unetpp import UNetPP
 
 
@@ -43,6 +45,30 @@ def test_the_second_step_brings_the_field_nearer_to_the_stations():
     values, weights = stations(cells)
     off = [abs(PointConv(steps)(values, weights)[0][0, 0, 20, 20] - 9).item() for steps in (PAPER[:1], PAPER)]
     assert off[1] < 0.7 * off[0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(12, 41),
+    st.integers(12, 41),
+    st.integers(1, 12),
+    st.sampled_from([(Step(5, 4), Step(9)), PAPER]),
+    st.integers(0, 99),
+)
+def test_stations_alone_have_what_the_field_has_in_their_cells(rows, columns, number, steps, seed):
+    torch.manual_seed(seed)
+    points = PointConv(steps, cautious=True)
+    with torch.no_grad():
+        for logarithm in points.logs:
+            logarithm += torch.randn_like(logarithm)
+    cells = torch.randperm(rows * columns)[:number]
+    row, column = cells // columns, cells % columns
+    values, weights = torch.randn(2, number), (torch.rand(2, number) < 0.7).float()  # some are heard and do not speak
+    gridded = torch.zeros(2, 2, 1, rows, columns)
+    gridded[0, :, 0, row, column], gridded[1, :, 0, row, column] = values, weights
+    field, _ = points(*gridded)
+    influence = [Influence.between(step, row, column, (rows, columns)) for step in steps]
+    torch.testing.assert_close(points.at(values, weights, influence), field[:, 0, row, column], rtol=1e-4, atol=1e-5)
 
 
 def test_blocks_carry_farther():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from safetensors.torch import load_file
 
 from airloom.cli import app
 from airloom.errors import StudyError
+from airloom.infer.fields import read, surface
 from airloom.kinds import check, describe, open_run, open_study
 from airloom.learn.ranks import Ranks
 from airloom.learn.stop import Stopped
-from airloom.methods.pointconv.fuse import Observed
 from airloom.methods.pointconv.model import Model
 from airloom.methods.pointconv.reproduce import by_day
 from airloom.methods.pointconv.study import FusionStudy
@@ -137,10 +138,11 @@ def test_a_station_that_is_left_out_cannot_change_its_prediction(run):
     )
     stations, (observed,) = run._stations[0], run._observed
     places = run.study.target_grid.project(stations.table["lon"].to_numpy(), stations.table["lat"].to_numpy())
-    before = cross_validate(run._fuser, stations, [observed], places, **asked).pairs
-    leaked = Observed(observed.values.copy(), observed.row, observed.column)
+    features = run._details[1].astype(float)
+    before = cross_validate([lambda _: run._fuser], stations, [observed], places, features, **asked).pairs
+    leaked = replace(observed, values=observed.values.copy())
     leaked.values[0, 3] += 1000
-    after = cross_validate(run._fuser, stations, [leaked], places, **asked).pairs
+    after = cross_validate([lambda _: run._fuser], stations, [leaked], places, features, **asked).pairs
     name, day = stations.table["station"][3], pl.date(2005, 1, 1)
     own = (pl.col("station") == name) & (pl.col("time") == day)
     for model in ("pointconv", "kriging"):
@@ -150,6 +152,41 @@ def test_a_station_that_is_left_out_cannot_change_its_prediction(run):
         )
         others = ~own & (pl.col("time") == day) & mine
         assert abs(before.filter(others)["predicted"] - after.filter(others)["predicted"]).max() > 1
+
+
+def test_an_adapted_prediction_knows_nothing_of_the_station_that_is_left_out(folder, tmp_path):
+    (tmp_path / "worlds").symlink_to(folder / "worlds")
+    shutil.copytree(folder / "run" / "training", tmp_path / "run" / "training")
+    study = changed(open_study(folder / "study.yaml"), {"adaptation": {"steps": 3, "batch": 2}})
+    run = open_run(study, folder, tmp_path / "run")
+    (observed,) = run._observed
+    left_out = np.arange(NUMBER) == 3
+    leaked = replace(observed, values=np.where(left_out, observed.values + 1000, observed.values))
+    found = [
+        run._adapted(o.some(~left_out)).at([o.some(~left_out)], np.arange(4), o.some(left_out))[0]
+        for o in (observed, leaked)
+    ]
+    np.testing.assert_array_equal(*found)
+
+
+def test_adapted_to_its_stations_from_files_to_sensors(folder, tmp_path):
+    (tmp_path / "worlds").symlink_to(folder / "worlds")
+    shutil.copytree(folder / "run" / "training", tmp_path / "run" / "training")
+    adaptation = {"steps": 3, "batch": 2, "parts": 2}
+    study = changed(open_study(folder / "study.yaml"), {"adaptation": adaptation, "verification.leave": [{"folds": 3}]})
+    run = open_run(study, folder, tmp_path / "run")
+    run.train()
+    run.predict()
+    rows = {r["phase"]: r for r in run.evaluate()["rows"] if (r["model"], r["stratum"]) == ("pointconv", "all")}
+    assert {phase: r["n"] for phase, r in rows.items()} == {1: 4 * NUMBER, 2: 4 * NUMBER}
+    assert rows[1]["rmse"] != rows[2]["rmse"]
+    run.report()
+    model = Model.load(tmp_path / "run")
+    assert model.adapted.places.shape == (2, 64, 64)
+    written = surface(read(run.folder / "fields.zarr"), "pm10").to_numpy()
+    (observed,) = run._observed
+    (days, again, _), *_ = replace(model.fuser, places=run._final.places).fields([observed], np.arange(5))
+    np.testing.assert_allclose(again, written[days], rtol=1e-5)
 
 
 def test_scores_of_whole_fields_by_day():

@@ -112,6 +112,11 @@ class Grid:
             raise StudyError(f"grid: {rows} × {columns} cells do not divide into blocks of {factor} × {factor}.")
         return Grid(self.crs, self.left, self.top, self.cell * factor, (rows // factor, columns // factor))
 
+    def refine(self, parts: int) -> "Grid":
+        """The grid over the same window whose cells are `parts` × `parts` of each of these."""
+        rows, columns = self.shape
+        return Grid(self.crs, self.left, self.top, self.cell / parts, (rows * parts, columns * parts))
+
 
 def _check(crs: str) -> None:
     """Refuse a coordinate system that is unknown or not projected in metres."""

@@ -18,6 +18,7 @@ Baseline = Literal[
     "gradient-boosting",
     "gradient-boosting-adapted",
     "gradient-boosting-year",
+    "gradient-boosting-neighbours",
     "climatology",
 ]
 

@@ -60,6 +60,18 @@ class PointConv(nn.Module):
             known.append(weight / (weight + self.centre(number)))
         return field, torch.cat(known, 1)
 
+    def at(self, values: Tensor, weights: Tensor, influence: "Sequence[Influence]") -> Tensor:
+        """The field of one channel at the stations alone, on (batch, station): what `forward` has in their cells, at a small share of
+        its cost where stations are few.
+
+        `values`, `weights` on (batch, station); `influence` of the stations' cells, a step each.
+        """
+        field = torch.zeros_like(values)
+        for number, told in enumerate(influence):
+            share = told.of(self.kernel(number))
+            field = field + (weights * (values - field)) @ share.T / (weights @ share.T + self.spare[number].exp())
+        return field
+
     def kernel(self, number: int) -> Tensor:
         """The weights of a step's kernel on (y, x)."""
         return self.logs[number].exp()
@@ -80,6 +92,44 @@ class PointConv(nn.Module):
         if step.block > 1:
             spread = functional.interpolate(spread, scale_factor=step.block, mode="bilinear")[..., :rows, :columns]
         return spread
+
+
+@dataclass(frozen=True)
+class Influence:
+    """Which of a step's weights tie stations to one another: `index` into the flat kernel and one more, which is 0, and the `share`
+    that it has, each on (station, station, corner); the first hears, the second speaks.
+    """
+
+    index: Tensor
+    share: Tensor
+
+    @classmethod
+    def between(cls, step: Step, row: Tensor, column: Tensor, shape: tuple[int, int]) -> "Influence":
+        """Of stations in cells of a grid of `shape`."""
+        rows, columns = (_blocks(at, step.block, length) for at, length in zip((row, column), shape, strict=True))
+        half, index, share = step.size // 2, [], []
+        for y, part in rows:
+            for x, piece in columns:
+                off = [half + at[None] // step.block - hears[:, None] for at, hears in ((row, y), (column, x))]
+                inside = ((off[0] >= 0) & (off[0] < step.size)) & ((off[1] >= 0) & (off[1] < step.size))
+                index.append(torch.where(inside, off[0] * step.size + off[1], step.size**2))
+                share.append((part * piece)[:, None].expand(inside.shape))
+        return cls(torch.stack(index, -1), torch.stack(share, -1))
+
+    def of(self, kernel: Tensor) -> Tensor:
+        """Weights on (station that hears, station that speaks)."""
+        flat = torch.cat([kernel.flatten(), kernel.new_zeros(1)])
+        return (flat[self.index] * self.share).sum(-1)
+
+
+def _blocks(at: Tensor, block: int, length: int) -> list[tuple[Tensor, Tensor]]:
+    """Blocks that cells take their value from, and the share of each: bilinear between the blocks' middles."""
+    if block == 1:
+        return [(at, torch.ones(len(at)))]
+    place = ((at + 0.5) / block - 0.5).clamp_min(0)
+    low = place.floor().long()
+    high = (low + 1).clamp_max(-(-length // block) - 1)
+    return [(low, 1 - (place - low)), (high, place - low)]
 
 
 def correlate(x: Tensor, kernel: Tensor) -> Tensor:

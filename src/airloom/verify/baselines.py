@@ -6,7 +6,7 @@ values of the test days are never used for itself: it is predicted as if it were
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -157,6 +157,19 @@ def gradient_boosting_of_the_year(network: Network) -> np.ndarray:
     return _boosted(network, network.adapt_years)
 
 
+def gradient_boosting_of_neighbours(network: Network) -> np.ndarray:
+    """Gradient boosting on the method's own inputs and on what the day's other stations say, weighted by distance⁻²; of withheld
+    stations alone, from all years' training stations.
+    """
+    always = replace(network, test_days=np.ones_like(network.test_days))
+    features = np.concatenate([network.features, inverse_distance(always)[..., None]], -1)
+    told = replace(network, features=features, feature_names=(*network.feature_names, "inverse distance"))
+    seen = np.isin(network.year, (*network.train_years, *network.adapt_years))
+    predicted = np.full((int(network.test_days.sum()), len(network.x)), np.nan)
+    predicted[:, network.withheld] = _fit_predict(told, seen, network.training, np.flatnonzero(network.withheld))
+    return network.on_test_days(predicted)
+
+
 def _boosted(network: Network, years: tuple[int, ...]) -> np.ndarray:
     """Withheld stations from all training stations; each fold of the training stations from the other folds."""
     training = network.training
@@ -258,6 +271,11 @@ BASELINES = {
         "Gradient boosting, adaptation years alone",
         "The same, from the training stations of the adaptation years alone.",
         gradient_boosting_of_the_year,
+    ),
+    "gradient-boosting-neighbours": Baseline(
+        "Gradient boosting with neighbours",
+        "LightGBM on the network's own inputs, coordinates, and the same day's other training stations weighted by distance⁻².",
+        gradient_boosting_of_neighbours,
     ),
     "climatology": Baseline(
         "Climatology",

@@ -1,12 +1,15 @@
 """From stations to fields: a trained network on the values of some days."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional
 
-from airloom.methods.pointconv.network import PointConvFusion
+from airloom.methods.pointconv.effect import KINDS, PlaceEffect, about
+from airloom.methods.pointconv.network import PointConvFusion, of_stations
 from airloom.stations import Stations
 
 CELLS = 2**18  # cells of all days that are computed at once
@@ -14,26 +17,37 @@ CELLS = 2**18  # cells of all days that are computed at once
 
 @dataclass(frozen=True)
 class Observed:
-    """Stations of one variable: their daily `values` on (time, station), NaN where there is none, their cells, no two the same, and
-    the `weights` of the values on (time, station); without them all weigh 1.
+    """Stations of one variable: their daily `values` on (time, station), NaN where there is none, the `dates` (datetime64[D]) and
+    their cells, no two the same.
+
+    `weights` of the values on (time, station); without them all weigh 1. `features` of their places and kinds on (station, feature),
+    where a network knows what to make of them.
     """
 
     values: np.ndarray
+    dates: np.ndarray
     row: np.ndarray
     column: np.ndarray
     weights: np.ndarray | None = None
+    features: np.ndarray | None = None
 
     @classmethod
-    def of(cls, stations: Stations) -> "Observed":
+    def of(cls, stations: Stations, features: np.ndarray | None = None) -> "Observed":
         """Screened stations."""
-        table = stations.table
-        return cls(stations.daily.to_numpy(), table["row"].to_numpy(), table["column"].to_numpy())
+        table, dates = stations.table, stations.daily.time.to_numpy().astype("datetime64[D]")
+        cells = table["row"].to_numpy(), table["column"].to_numpy()
+        return cls(stations.daily.to_numpy(), dates, *cells, features=features)
 
-    def without(self, left_out: np.ndarray) -> "Observed":
-        """The stations that are not left out; bool on (station,)."""
-        keep = ~left_out
-        weights = None if self.weights is None else self.weights[:, keep]
-        return Observed(self.values[:, keep], self.row[keep], self.column[keep], weights)
+    def some(self, which: np.ndarray) -> "Observed":
+        """Some of the stations; bool on (station,)."""
+        return replace(
+            self,
+            values=self.values[:, which],
+            row=self.row[which],
+            column=self.column[which],
+            weights=None if self.weights is None else self.weights[:, which],
+            features=None if self.features is None else self.features[which],
+        )
 
     def on_grid(self, days: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Values and weights of some days on (time, y, x), 0 where no station has a value."""
@@ -45,16 +59,45 @@ class Observed:
 
 
 @dataclass(frozen=True)
+class Adapted:
+    """What a region's own stations taught: the `effect` of a place, and what is known of places all over the grid, on
+    (feature, y, x), whose cells may be parts of the network's.
+    """
+
+    effect: PlaceEffect
+    places: np.ndarray
+
+    def of_stations(self, features: np.ndarray, told: Tensor) -> Tensor:
+        """Effects in deviations of the day, on (time, station)."""
+        return self.effect(torch.from_numpy(features), told)
+
+    def known_of(self, row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Features of sensors of which nothing is known but their cells, on (sensor, feature); taken for the background's."""
+        cells = functional.adaptive_avg_pool2d(torch.from_numpy(self.places), shape).numpy()
+        return np.concatenate([cells[:, row, column].T, np.zeros((len(row), len(KINDS)), np.float32)], 1)
+
+    def of_cells(self, told: Tensor, shape: tuple[int, int]) -> np.ndarray:
+        """The same of cells, for air that no street or works makes its own: means of their parts, on (time, y, x)."""
+        fine = self.places.shape[1:]
+        background = np.zeros((len(KINDS), *fine), np.float32)
+        places = torch.from_numpy(np.concatenate([self.places, background])).flatten(1).T
+        parts = [self.effect(places, day[None]).view(1, 1, *fine) for day in told]
+        return functional.adaptive_avg_pool2d(torch.cat(parts), shape)[:, 0].numpy()
+
+
+@dataclass(frozen=True)
 class Fuser:
     """A trained network over a region.
 
     `maps` as the network sees them on (map, y, x), and `places`, the same in the cells of stations as these have them: a station
-    may stand above its cell.
+    may stand above its cell. With `adapted` values are those of the air about stations and of what their places add to it, and
+    fields are background air.
     """
 
     network: PointConvFusion
     maps: np.ndarray
     places: np.ndarray
+    adapted: Adapted | None = None
 
     def fields(
         self, networks: Sequence[Observed], days: np.ndarray, background: np.ndarray | None = None
@@ -65,18 +108,25 @@ class Fuser:
         (time, y, x), of all days that `networks` have, what the target departs from it is fused, and it is added again.
         """
         for some in self._blocks(days):
-            yield some, *self._fused(networks, some, self.maps, 0.0 if background is None else background[some])
+            before = 0.0 if background is None else background[some]
+            air, known, told, spread = self._air(networks, some, self.maps, before)
+            if self.adapted:
+                with torch.inference_mode():
+                    air += spread * self.adapted.of_cells(told, air.shape[1:])
+            yield some, np.maximum(air, 0), known
 
-    def at(
-        self, networks: Sequence[Observed], days: np.ndarray, row: np.ndarray, column: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Values at the places of some stations, and how well the others know these, each on (time, station)."""
-        found, known = np.full((2, len(days), len(row)), np.nan)
+    def at(self, networks: Sequence[Observed], days: np.ndarray, asked: Observed) -> tuple[np.ndarray, np.ndarray]:
+        """Values at the places of the stations `asked`, and how well the others know these, each on (time, station)."""
+        found, known = np.full((2, len(days), len(asked.row)), np.nan)
         done = 0
         for some in self._blocks(days):
             block = slice(done, done := done + len(some))
-            found[block], known[block] = (a[:, row, column] for a in self._fused(networks, some, self.places))
-        return found, known
+            air, reach, told, spread = self._air(networks, some, self.places, 0.0)
+            found[block], known[block] = (a[:, asked.row, asked.column] for a in (air, reach))
+            if self.adapted and asked.features is not None:
+                with torch.inference_mode():
+                    found[block] += spread[:, 0] * self.adapted.of_stations(asked.features, told).numpy()
+        return np.maximum(found, 0), known
 
     def _blocks(self, days: np.ndarray) -> Iterator[np.ndarray]:
         """Days that are computed together."""
@@ -85,16 +135,25 @@ class Fuser:
         for first in range(0, len(days), at_once):
             yield days[first : first + at_once]
 
-    def _fused(
-        self, networks: Sequence[Observed], days: np.ndarray, here: np.ndarray, background: np.ndarray | float = 0.0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Fields on maps as they are `here`, and how well stations know each cell."""
+    def _air(
+        self, networks: Sequence[Observed], days: np.ndarray, here: np.ndarray, background: np.ndarray | float
+    ) -> tuple[np.ndarray, np.ndarray, Tensor, np.ndarray]:
+        """Fields on maps as they are `here`, without what places add, and how well stations know each cell; then what places are told of
+        the days, and the days' spread on (time, 1, 1).
+        """
+        target = networks[0]
         gridded = (n.on_grid(days, self.maps.shape[-2:]) for n in networks)
         values, weights = (np.stack(parts, 1) for parts in zip(*gridded, strict=True))
         values[:, 0] -= background * (weights[:, 0] > 0)
         self.network.eval()
         with torch.inference_mode():
-            field, known = self.network(*(torch.from_numpy(a) for a in (values, weights, here, self.places)))
-        found = np.maximum(field.numpy() + background, 0).astype(np.float32)
-        found[~weights[:, 0].any((1, 2))] = np.nan
-        return found, known.numpy()
+            mean, spread = (a[:, 0] for a in of_stations(*(torch.from_numpy(a[:, :1]) for a in (values, weights))))
+            told = about(target.dates[days], mean, spread)
+            if self.adapted and target.features is not None:
+                effects = spread[:, 0] * self.adapted.of_stations(target.features, told)
+                values[:, 0, target.row, target.column] -= effects.numpy()
+            inputs = values, weights, here, self.places
+            field, known = self.network(*(torch.from_numpy(a) for a in inputs))
+        air = (field.numpy() + background).astype(np.float32)
+        air[~weights[:, 0].any((1, 2))] = np.nan
+        return air, known.numpy(), told, spread.numpy()

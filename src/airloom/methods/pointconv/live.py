@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from airloom import __version__
 from airloom.errors import DataError
 from airloom.infer.fields import field_dataset, read, surface, write_netcdf
 from airloom.ledger import Ledger
-from airloom.methods.pointconv.fuse import Fuser
 from airloom.methods.pointconv.model import Model
 from airloom.methods.pointconv.sensors import on_cells, read_sensors
 
@@ -56,8 +56,12 @@ def fuse(
     if rows.filter(pl.col("variable") == study.pollutant).is_empty():
         raise DataError(f"{paths[0].name}: no value of {study.pollutant} between {first or 'ever'} and {last or 'ever'}.")
     days, observed = on_cells(rows, study.variables)
+    if model.adapted:
+        target = observed[0]
+        known = model.adapted.known_of(target.row, target.column, study.target_grid.shape)
+        observed[0] = replace(target, features=known)
     before = _background(background, days, study.pollutant, study.target_grid.shape)
-    blocks = list(Fuser(model.network, model.maps, model.maps).fields(observed, np.arange(len(days)), before))
+    blocks = list(model.fuser.fields(observed, np.arange(len(days)), before))
     field, known = (np.concatenate([block[part] for block in blocks]) for part in (1, 2))
     attributes = {"title": study.title, "source": f"airloom {__version__}, method pointconv"}
     found = field_dataset(field, grid=study.target_grid, days=days, pollutant=study.pollutant, attrs=attributes)

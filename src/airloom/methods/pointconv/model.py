@@ -12,6 +12,8 @@ from torch import Tensor, from_numpy, nn
 from airloom import __version__
 from airloom.errors import CheckpointError
 from airloom.files import whole
+from airloom.methods.pointconv.effect import PlaceEffect
+from airloom.methods.pointconv.fuse import Adapted, Fuser
 from airloom.methods.pointconv.intervals import Calibration
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.network import PointConvFusion
@@ -23,18 +25,22 @@ MODEL = "model.safetensors"  # in the folder of a run
 
 @dataclass(frozen=True)
 class Model:
-    """`study`: what it was trained for; `network`; `maps` of its region on (map, y, x), as the network sees them; `calibration` of
-    its intervals, where it was evaluated.
+    """`study`: what it was trained for; `network`; `maps` of its region on (map, y, x), as the network sees them; what it was `adapted`
+    to, where it was; `calibration` of its intervals, where it was evaluated.
     """
 
     study: FusionStudy
     network: PointConvFusion
     maps: np.ndarray
+    adapted: Adapted | None = None
     calibration: Calibration | None = None
 
     def save(self, path: Path) -> None:
         """Write weights, maps and study as safetensors, whole or not at all; nothing in it can be run."""
         tensors: dict[str, Tensor] = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
+        if self.adapted:
+            tensors |= {f"effect.{k}": v for k, v in self.adapted.effect.state_dict().items()}
+            tensors["places"] = from_numpy(self.adapted.places.copy())
         facts = {"study": self.study.model_dump_json(), "airloom": __version__}
         if self.calibration:
             facts["calibration"] = json.dumps(self.calibration.to_json())
@@ -63,7 +69,21 @@ class Model:
         network = network_of(study)
         _fill(network, {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}, path)
         calibration = Calibration.from_json(json.loads(facts["calibration"])) if "calibration" in facts else None
-        return cls(study, network.eval(), tensors["maps"].numpy(), calibration)
+        return cls(study, network.eval(), tensors["maps"].numpy(), _adapted(tensors, path), calibration)
+
+    @property
+    def fuser(self) -> Fuser:
+        """The network over its region, whose stations are not known yet."""
+        return Fuser(self.network, self.maps, self.maps, self.adapted)
+
+
+def _adapted(tensors: dict[str, Tensor], path: Path) -> Adapted | None:
+    if "places" not in tensors:
+        return None
+    weights = {k.removeprefix("effect."): v for k, v in tensors.items() if k.startswith("effect.")}
+    effect = PlaceEffect(np.zeros((1, len(weights.get("centre", ())))))
+    _fill(effect, weights, path)
+    return Adapted(effect.eval(), tensors["places"].numpy())
 
 
 def _fill(network: nn.Module, weights: dict[str, Tensor], path: Path) -> None:

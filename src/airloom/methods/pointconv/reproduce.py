@@ -84,7 +84,8 @@ def by_day(found: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
 
 def _fused(fuser: Fuser, truth: np.ndarray, networks: list[Observed]) -> np.ndarray:
     """The network's fields on (day, y, x)."""
-    seen = [Observed(truth[:, v, n.row, n.column], n.row, n.column) for v, n in enumerate(networks)]
+    dates = np.datetime64("2000-01-01") + np.arange(len(truth))  # any
+    seen = [Observed(truth[:, v, n.row, n.column], dates, n.row, n.column) for v, n in enumerate(networks)]
     return np.concatenate([found for _, found, _ in fuser.fields(seen, np.arange(len(truth)))])
 
 

@@ -22,23 +22,24 @@ import xarray as xr
 
 from airloom import __version__
 from airloom.carrier import Carrier
-from airloom.cube.layers import source
 from airloom.cube.stations import read_stations
-from airloom.errors import DataError, StudyError
+from airloom.errors import StudyError
 from airloom.facts import timings, versions
 from airloom.files import fingerprint, read_json, sha256, whole, write_json
 from airloom.infer.fields import create_zarr, read, write_day, write_netcdf
 from airloom.learn.checkpoint import load_weights
 from airloom.ledger import Ledger
-from airloom.methods.pointconv.fuse import Fuser, Observed
+from airloom.methods.pointconv.adapt import adapt
+from airloom.methods.pointconv.fuse import Adapted, Fuser, Observed
 from airloom.methods.pointconv.intervals import Calibration, coverage
 from airloom.methods.pointconv.lessons import Teacher
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.model import MODEL, Model
 from airloom.methods.pointconv.page import sections
+from airloom.methods.pointconv.region import features_of, maps_of, with_heights
 from airloom.methods.pointconv.reproduce import reproduce
 from airloom.methods.pointconv.study import FusionStudy
-from airloom.methods.pointconv.teach import World, make_worlds, scaled, worlds_folder
+from airloom.methods.pointconv.teach import World, make_worlds, worlds_folder
 from airloom.methods.pointconv.train import Trainer
 from airloom.methods.pointconv.validate import LeftOut, cross_validate
 from airloom.stations import Stations
@@ -99,7 +100,7 @@ class FusionRun(Carrier[FusionStudy]):
                 seed=self.study.seed,
                 folder=self._training,
             ).run(self.progress)
-            Model(self.study, self._fuser.network, self._maps).save(self.folder / MODEL)
+            Model(self.study, self._final.network, self._maps, self._final.adapted).save(self.folder / MODEL)
         return log.epochs
 
     def predict(self) -> Path:
@@ -112,7 +113,7 @@ class FusionRun(Carrier[FusionStudy]):
             if path.exists() and read(path).attrs.get("made_of") != self._attributes["made_of"]:
                 shutil.rmtree(path)  # of other weights or other observations
             done = create_zarr(path, grid, self._days[days], pollutant=self.study.pollutant, attrs=self._attributes)
-            fuser, number = self._fuser, {day: i for i, day in enumerate(days)}
+            fuser, number = self._final, {day: i for i, day in enumerate(days)}
             for some, found, _ in fuser.fields(observed, days[~done]):
                 for day, field in zip(some, found, strict=True):
                     write_day(path, number[day], field, pollutant=self.study.pollutant)
@@ -127,12 +128,14 @@ class FusionRun(Carrier[FusionStudy]):
         with self._timed("evaluate"):
             asked, table = self.study.verification, self._stations[0].table
             x, y = self.study.target_grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
+            fusers = [lambda _: self._fuser, *([self._adapted] if self.study.adaptation else [])]
             left_out = [
                 cross_validate(
-                    self._fuser,
+                    fusers,
                     self._stations[0],
                     self._observed,
                     (x, y),
+                    self._details[1].astype(float),
                     leave=leave,
                     baselines=asked.baselines,
                     target="withheld" if number == 0 else f"withheld {leave.what}",
@@ -215,7 +218,7 @@ class FusionRun(Carrier[FusionStudy]):
     def _attributes(self) -> dict[str, str]:
         values = [hashlib.sha256(o.values.tobytes()).hexdigest() for o in self._observed]
         return {
-            "made_of": fingerprint([sha256(self._weights), *values]),
+            "made_of": fingerprint([sha256(self._weights), *values, self._resolved()["adaptation"]]),
             "title": self.study.title,
             "source": f"airloom {__version__}, method pointconv, taught by {self.study.worlds.number} worlds of the twin",
             "references": "Lyu et al. (2023), Geoscientific Model Development: PointConv fusion learnt from a chemistry model",
@@ -248,7 +251,9 @@ class FusionRun(Carrier[FusionStudy]):
 
     @cached_property
     def _observed(self) -> list[Observed]:
-        return [Observed.of(stations) for stations in self._stations]
+        target, *others = self._stations
+        features = self._details[1] if self.study.adaptation else None
+        return [Observed.of(target, features), *(Observed.of(stations) for stations in others)]
 
     @cached_property
     def _worlds(self) -> list[World]:
@@ -257,43 +262,36 @@ class FusionRun(Carrier[FusionStudy]):
 
     @cached_property
     def _maps(self) -> np.ndarray:
-        """The region's maps as the network sees them, on (map, y, x): its own, else those of the first world."""
-        grid, found = self.study.target_grid, []
-        for number, part in enumerate(self.study.maps):
-            if part.layer is not None:
-                (layer,) = source(part.layer, self.data).layers(grid).data_vars.values()
-                known = layer.to_numpy()
-                values = scaled(part.name, known if part.fill is None else np.where(np.isfinite(known), known, part.fill))
-            else:
-                values = self._worlds[0].maps[number]
-            if values.shape != grid.shape:
-                raise StudyError(
-                    f"maps: {part.name} of the worlds lies on {values.shape} cells, the study's grid on {grid.shape}. Name a "
-                    "layer of the region's own, or make grid and worlds one square window."
-                )
-            if not np.isfinite(values).all():
-                raise DataError(
-                    f"maps: {part.name} has no value in {1 - np.isfinite(values).mean():.0%} of the cells. Set fill."
-                )
-            found.append(values)
-        if self.study.practice.above:
-            found.append(np.zeros(grid.shape, np.float32))  # fields are of cells, not of summits
-        return np.stack(found) if found else np.zeros((0, *grid.shape), np.float32)
+        """The region's maps as the network sees them, on (map, y, x)."""
+        return with_heights(self.study, maps_of(self.study, self.data, self._taught), None)
 
-    @property
-    def _places(self) -> np.ndarray:
-        """The maps as stations of the target have them: how far these stand above their cell is known by their altitude."""
-        maps, names = self._maps.copy(), [m.name for m in self.study.maps]
-        if self.study.practice.above:
-            table = self._stations[0].table.filter(pl.col("altitude").is_not_null())
-            cells = table["row"].to_numpy(), table["column"].to_numpy()
-            ground = maps[names.index("elevation")][cells]
-            maps[-1][cells] = np.maximum(scaled("elevation", table["altitude"].to_numpy()) - ground, 0)
-        return maps
+    @cached_property
+    def _details(self) -> tuple[np.ndarray, np.ndarray]:
+        """What adaptation knows of places: finer maps on (feature, y, x), and the stations' features on (station, feature)."""
+        parts = self.study.adaptation.parts if self.study.adaptation else 1
+        maps = maps_of(self.study, self.data, self._taught, parts)
+        fine = self.study.target_grid.refine(parts)
+        return maps, features_of(self.study, maps, fine, self._stations[0].table)
+
+    def _taught(self) -> np.ndarray:
+        return self._worlds[0].maps
 
     @cached_property
     def _fuser(self) -> Fuser:
         """The trained network over the region."""
         network = network_of(self.study)
         load_weights(self._weights, network, belongs_to=self.fingerprint)
-        return Fuser(network, self._maps, self._places)
+        maps = self._maps[: len(self.study.maps)]
+        return Fuser(network, self._maps, with_heights(self.study, maps, self._stations[0].table))
+
+    def _adapted(self, observed: Observed) -> Fuser:
+        """The same, having learnt from these stations of the target."""
+        asked = self.study.adaptation
+        assert asked is not None
+        network, effect = adapt(self._fuser.network, observed, self.study.target_grid.shape, asked, self.study.seed)
+        return replace(self._fuser, network=network, adapted=Adapted(effect, self._details[0]))
+
+    @cached_property
+    def _final(self) -> Fuser:
+        """What fields are made by: adapted to all stations where that is asked for."""
+        return self._adapted(self._observed[0]) if self.study.adaptation else self._fuser

@@ -130,4 +130,5 @@ def _observed(cells: pl.DataFrame, days: np.ndarray) -> Observed:
     at = np.searchsorted(days, cells["day"].to_numpy().astype("datetime64[D]")), which.ravel()
     values, weights = np.full((len(days), len(places)), np.nan), np.zeros((len(days), len(places)))
     values[at], weights[at] = cells["value"].to_numpy(), cells["weight"].to_numpy()
-    return Observed(values, places[:, 0].astype(int), places[:, 1].astype(int), weights)
+    row, column = places.astype(int).T
+    return Observed(values, days, row, column, weights)

@@ -94,6 +94,23 @@ class Practice(Part):
         return self
 
 
+class Adaptation(Part):
+    """What the network learns of observations, once it is taught: what a place and the kind of a station, traffic's or industry's, add
+    to the air about them. Stations are hidden and predicted from the others.
+    """
+
+    steps: int = Field(400, gt=0, description="Batches.")
+    batch: int = Field(16, gt=0, description="Days of a batch.")
+    hidden: float = Field(0.2, gt=0, lt=1, description="Share of the stations that is hidden, drawn anew each time.")
+    learning_rate: float = Field(5e-3, gt=0, description="AdamW's rate at its highest.")
+    parts: int = Field(
+        1,
+        ge=1,
+        description="Parts of a cell's edge on which maps are read for places; 4 where cells of 4 km hold stations whose streets are "
+        "known to 1 km. A cell is the mean of its parts.",
+    )
+
+
 class LeaveOut(Part):
     """Which stations are predicted from the others."""
 
@@ -134,6 +151,9 @@ class FusionStudy(Part):
     maps: tuple[MapPart, ...] = Field((), description="Maps that stand still.")
     worlds: Worlds = Field(Worlds(), description="What teaches.")
     practice: Practice
+    adaptation: Adaptation | None = Field(
+        None, description="Fine-tuning on the stations' own observations; by default the network never sees one."
+    )
     verification: FusionVerification = Field(FusionVerification(), description="How it is scored.")
     seed: int = Field(0, description="Seed of weights, of what is drawn, and of folds.")
 

@@ -1,6 +1,6 @@
 """Every station predicted from the others, by the network and by what stands beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ NAME = "pointconv"
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Stations predicted by what has not seen them: `pairs` of all models; of the network `predicted` [µg m⁻³] and how well the
+    """Stations predicted by what has not seen them: `pairs` of all models; of the network's last phase `predicted` [µg m⁻³] and how well the
     others `known` the place, each on (time, station), NaN where nothing was observed on the day by any of those left out.
     """
 
@@ -29,10 +29,11 @@ class LeftOut:
 
 
 def cross_validate(
-    fuser: Fuser,
+    fusers: Sequence[Callable[[Observed], Fuser]],
     stations: Stations,
     networks: Sequence[Observed],
     places: tuple[np.ndarray, np.ndarray],
+    features: np.ndarray,
     *,
     leave: LeaveOut,
     baselines: Sequence[str],
@@ -43,10 +44,11 @@ def cross_validate(
     """All stations of the first of `networks`, each predicted by what has not seen it.
 
     Arguments:
-        fuser: the trained network over the region.
+        fusers: phases of the network over the region, each given the stations of the target that it may learn from.
         stations: of the target.
         networks: what each variable's stations say; the first is that of `stations`.
         places: x and y of the stations [m].
+        features: what baselines know of the stations, on (station, feature).
         leave: who is left out together.
         baselines: names of BASELINES, scored on the same folds.
         target: what the pairs call these stations.
@@ -55,24 +57,24 @@ def cross_validate(
     """
     days = stations.daily.time.to_numpy().astype("datetime64[D]")
     observed = networks[0].values
-    predicted = {name: np.full(observed.shape, np.nan) for name in (NAME, *baselines)}
+    phases: list[tuple[str, int | None]] = [(NAME, number) for number in range(1, len(fusers) + 1)]
+    predicted = {model: np.full(observed.shape, np.nan) for model in [*phases, *((name, None) for name in baselines)]}
     known = np.full(observed.shape, np.nan)
-    features = fuser.places[:, networks[0].row, networks[0].column].T.astype(float)
     parts = list(folds(leave, *places, stations.table["name"].to_list(), seed))
     for number, left_out in enumerate(parts):
         some = np.flatnonzero(np.isfinite(observed[:, left_out]).any(1))
-        seen = [networks[0].without(left_out), *networks[1:]]
-        cells = networks[0].row[left_out], networks[0].column[left_out]
+        seen, asked = [networks[0].some(~left_out), *networks[1:]], networks[0].some(left_out)
         at = np.ix_(some, left_out)
-        predicted[NAME][at], known[at] = fuser.at(seen, some, *cells)
+        for phase, fuser in zip(phases, fusers, strict=True):
+            predicted[phase][at], known[at] = fuser(seen[0]).at(seen, some, asked)
         network = _network(days, observed, places, features, left_out, seed)
         for name in baselines:
-            predicted[name][:, left_out] = BASELINES[name].predict(network)[:, left_out]
+            predicted[name, None][:, left_out] = BASELINES[name].predict(network)[:, left_out]
         progress(f"leave out {leave.what}", number + 1, len(parts))
     everywhere = np.ones(len(stations.table), bool)
-    asked = observed, days, stations.table, everywhere
-    tables = [pair(p, *asked, model=n, phase=1 if n == NAME else None) for n, p in predicted.items()]
-    return LeftOut(pl.concat(tables).with_columns(target=pl.lit(target)), predicted[NAME], known)
+    truth = observed, days, stations.table, everywhere
+    tables = [pair(p, *truth, model=model, phase=phase) for (model, phase), p in predicted.items()]
+    return LeftOut(pl.concat(tables).with_columns(target=pl.lit(target)), predicted[phases[-1]], known)
 
 
 def _network(
