@@ -15,6 +15,8 @@ Baseline = Literal[
     "inverse-distance",
     "kriging",
     "regression-kriging",
+    "gaussian-process",
+    "space-time-kriging",
     "gradient-boosting",
     "gradient-boosting-adapted",
     "gradient-boosting-year",

@@ -12,6 +12,7 @@ import numpy as np
 
 from airloom.errors import DataError
 from airloom.kriging import NEAREST, distances, fit, from_others
+from airloom.verify import gaussian
 
 FOLDS = 5  # gradient boosting leaves out a fifth of the training stations at a time, not one
 
@@ -142,6 +143,25 @@ def _kriged(network: Network, values: np.ndarray) -> np.ndarray:
     return from_others(gamma, np.where(network.withheld, np.nan, values[network.test_days]))
 
 
+def gaussian_process(network: Network) -> np.ndarray:
+    """A Gaussian process of the same-day training stations."""
+    return _process(network, 0)
+
+
+def space_time_kriging(network: Network) -> np.ndarray:
+    """The same of the day before, the day, and the day after."""
+    return _process(network, 1)
+
+
+def _process(network: Network, around: int) -> np.ndarray:
+    distance, training = distances(network.x, network.y), network.training
+    years = np.isin(network.year, network.train_years)
+    learnt = network.observed[np.ix_(years, training)], network.days[years], distance[np.ix_(training, training)]
+    covariance = gaussian.fit(*learnt, around, network.seed)
+    values, asked = np.where(network.withheld, np.nan, network.observed), np.flatnonzero(network.test_days)
+    return network.on_test_days(gaussian.predict(covariance, values, network.days, asked, distance, around))
+
+
 def gradient_boosting(network: Network) -> np.ndarray:
     """Gradient boosting on the method's own inputs, from the training years' training stations."""
     return _boosted(network, network.train_years)
@@ -256,6 +276,16 @@ BASELINES = {
         "Regression kriging",
         "The same of what a regression on the features leaves, with one regression for all days.",
         regression_kriging,
+    ),
+    "gaussian-process": Baseline(
+        "Gaussian process",
+        "Same-day training stations; a nugget and two Matérn-3/2 structures, fitted by likelihood.",
+        gaussian_process,
+    ),
+    "space-time-kriging": Baseline(
+        "Space-time kriging",
+        "The same with the day before and the day after, of which the structures fade exponentially.",
+        space_time_kriging,
     ),
     "gradient-boosting": Baseline(
         "Gradient boosting",
