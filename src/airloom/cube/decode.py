@@ -22,7 +22,11 @@ from airloom.sources.registry import GRIDDED
 from airloom.study import Study
 
 VERTICAL = {"level": "hPa", "height": "m"}  # what a source may call its vertical dimension, and the unit there
-TAUGHT = "chemistry", "ground"  # the chemistry model: on all levels on its own cells, and at the ground on the study's
+TAUGHT = (
+    "chemistry",
+    "ground",
+    "models",
+)  # chemistry models: on all levels on their cells, at the ground on the study's; teachers
 ENOUGH = 0.75  # of the hours that are averaged: 18 of a day's, as a station's mean needs them
 MARGIN = 0.2  # degrees round the grid that bilinear weights need of CAMS' 0.1°
 
@@ -50,7 +54,7 @@ class Asked:
     @property
     def daily(self) -> bool:
         """Whether means over days are asked for, and not hours."""
-        return self.group in TAUGHT
+        return self.group.partition(".")[0] in TAUGHT
 
     @property
     def columns(self) -> list[str]:

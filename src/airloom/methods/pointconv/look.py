@@ -9,6 +9,7 @@ import torch
 from airloom.cube.stations import read_stations
 from airloom.methods.describe import Row, rows
 from airloom.methods.pointconv.method import network_of
+from airloom.methods.pointconv.models import lines as model_lines
 from airloom.methods.pointconv.study import FusionStudy
 from airloom.methods.pointconv.teach import days_to_make, worlds_folder
 
@@ -42,8 +43,10 @@ def check(study: FusionStudy, data: Path, folder: Path, *, workers: int) -> list
             f"{part.variable}: {stations.table.height} cells with stations, {there:,} daily values "
             f"({study.period.start} … {study.period.end}), {len(stations.ledger.of('station', 'out'))} stations left out"
         )
-    days = days_to_make(study, worlds_folder(study, folder))
-    lines.append(f"worlds: {study.worlds.number} to learn from and one that validates, {days} days to make")
+    if study.worlds.number:
+        days = days_to_make(study, worlds_folder(study, folder))
+        lines.append(f"worlds: {study.worlds.number} to learn from and one that validates, {days} days to make")
+    lines += model_lines(study, data)
     seconds = _step(study) * study.practice.steps
     lines.append(f"training: {study.practice.steps} steps, about {seconds / 60:.0f} min on this machine")
     return lines

@@ -92,9 +92,9 @@ def _world(found: Mapping[str, Any] | None) -> str:
     )
     return (
         table(("Model", *names.values()), rows, {0})
-        + f'<p class="note">A world of the twin with other weather and other emissions than those that taught, over {found["days"]} days: '
+        + f'<p class="note">Fields that nothing was learnt from, over {found["days"]} days: '
         f"known without error in the {found['stations']} cells that hold real stations, scored day by day in the other "
-        f"{found['cells']:,} land cells; means over days. {told}. These are a twin's scores.</p>"
+        f"{found['cells']:,} land cells; means over days. {told}. These are scores of a model's air.</p>"
     )
 
 

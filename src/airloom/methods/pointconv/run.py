@@ -35,6 +35,7 @@ from airloom.methods.pointconv.intervals import Calibration, coverage
 from airloom.methods.pointconv.lessons import Teacher
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.model import MODEL, Model
+from airloom.methods.pointconv.models import model_worlds
 from airloom.methods.pointconv.page import sections
 from airloom.methods.pointconv.region import features_of, maps_of, with_heights
 from airloom.methods.pointconv.reproduce import reproduce
@@ -77,7 +78,7 @@ class FusionRun(Carrier[FusionStudy]):
             self._write_study()
             _ = self._stations
             _ = self._worlds
-        return worlds_folder(self.study, self.folder)
+        return self._home
 
     def train(self) -> list[dict[str, float]]:
         """Train on the worlds; returns the epochs.
@@ -164,7 +165,7 @@ class FusionRun(Carrier[FusionStudy]):
     def _reproduced(self) -> dict[str, Any] | None:
         """How well the unseen world comes back from the cells of the real stations; None where it lies elsewhere."""
         world, asked = self._worlds[-1], self.study
-        if asked.worlds.centre or world.land.shape != asked.target_grid.shape:
+        if (asked.worlds.number and asked.worlds.centre) or world.land.shape != asked.target_grid.shape:
             return None
         level = np.zeros((asked.channels - len(asked.maps), *world.land.shape), np.float32)  # no place stands above its cell
         maps = np.concatenate([world.maps, level])
@@ -220,7 +221,7 @@ class FusionRun(Carrier[FusionStudy]):
         return {
             "made_of": fingerprint([sha256(self._weights), *values, self._resolved()["adaptation"]]),
             "title": self.study.title,
-            "source": f"airloom {__version__}, method pointconv, taught by {self.study.worlds.number} worlds of the twin",
+            "source": f"airloom {__version__}, method pointconv, taught by {self.study.teachers}",
             "references": "Lyu et al. (2023), Geoscientific Model Development: PointConv fusion learnt from a chemistry model",
         }
 
@@ -257,8 +258,19 @@ class FusionRun(Carrier[FusionStudy]):
 
     @cached_property
     def _worlds(self) -> list[World]:
-        """The worlds that teach, and the one that validates last."""
-        return make_worlds(self.study, worlds_folder(self.study, self.folder), threads=self.workers, progress=self.progress)
+        """What teaches, and what validates last."""
+        given = model_worlds(self.study, self._home, self.data, self._taught, self.workers, self.progress)
+        return [*self._twins[:-1], *given, *self._twins[-1:]]
+
+    @cached_property
+    def _twins(self) -> list[World]:
+        """Worlds of the twin, the one that validates last."""
+        return make_worlds(self.study, self._home, threads=self.workers, progress=self.progress)
+
+    @property
+    def _home(self) -> Path:
+        """Where worlds are kept."""
+        return worlds_folder(self.study, self.folder)
 
     @cached_property
     def _maps(self) -> np.ndarray:
@@ -274,7 +286,9 @@ class FusionRun(Carrier[FusionStudy]):
         return maps, features_of(self.study, maps, fine, self._stations[0].table)
 
     def _taught(self) -> np.ndarray:
-        return self._worlds[0].maps
+        if not self._twins:
+            raise StudyError("maps: without a world of the twin each needs a layer of the region's own.")
+        return self._twins[0].maps
 
     @cached_property
     def _fuser(self) -> Fuser:

@@ -47,7 +47,7 @@ class MapPart(Part):
 class Worlds(Part):
     """Worlds of the twin that teach: each has other weather and other emissions. One more validates."""
 
-    number: int = Field(2, ge=1, description="Worlds to learn from.")
+    number: int = Field(2, ge=0, description="Worlds to learn from; 0 where models alone teach.")
     start: date = Field(date(2019, 1, 1), description="First day.")
     end: date = Field(date(2019, 12, 31), description="Last day.")
     days: int | None = Field(
@@ -62,6 +62,15 @@ class Worlds(Part):
         None, ge=32, description="Cells along an edge of the window; by default the study's longer edge."
     )
     seed: int = Field(0, description="Seed of the first world; the next ones follow.")
+
+
+class ModelPart(Part):
+    """A chemistry model that teaches, on the study's cells."""
+
+    source: Literal["cams-europe"] = Field("cams-europe", description="CAMS European air quality reanalyses.")
+    files: tuple[str, ...] = Field(min_length=1, description="File patterns below the data folder.")
+    start: date = Field(description="First day to learn from.")
+    end: date = Field(description="Last day.")
 
 
 class Practice(Part):
@@ -150,6 +159,9 @@ class FusionStudy(Part):
     )
     maps: tuple[MapPart, ...] = Field((), description="Maps that stand still.")
     worlds: Worlds = Field(Worlds(), description="What teaches.")
+    models: tuple[ModelPart, ...] = Field(
+        (), description="Models whose files teach besides. Where no world of the twin does, the last of them validates."
+    )
     practice: Practice
     adaptation: Adaptation | None = Field(
         None, description="Fine-tuning on the stations' own observations; by default the network never sees one."
@@ -178,15 +190,23 @@ class FusionStudy(Part):
         return len(self.maps) + (self.practice.above > 0)
 
     @property
+    def teachers(self) -> str:
+        """What teaches, in words."""
+        told = {"worlds of the twin": self.worlds.number, "models": len(self.models)}
+        return " and ".join(f"{number} {what}" for what, number in told.items() if number)
+
+    @property
     def patterns(self) -> list[str]:
         """Patterns of all files that the study reads, below the data folder."""
         stations = [p for n in self.networks for p in (*n.stations.observations, n.stations.metadata)]
-        return [*stations, *(f for m in self.maps if m.layer for f in m.layer.files)]
+        models = [p for m in self.models for p in m.files]
+        return [*stations, *models, *(f for m in self.maps if m.layer for f in m.layer.files)]
 
     def taught(self) -> dict[str, Any]:
         """What the teaching fields depend on; studies that agree here share them."""
         content = self.model_dump(mode="json", include={"grid", "worlds"})
-        return {**content, "variables": self.variables, "maps": [m.name for m in self.maps]}
+        models = {"models": [m.model_dump(mode="json") for m in self.models]} if self.models else {}
+        return {**content, **models, "variables": self.variables, "maps": [m.name for m in self.maps]}
 
     @model_validator(mode="after")
     def _consistent(self) -> "FusionStudy":
@@ -202,6 +222,10 @@ class FusionStudy(Part):
         ways = [leave.what for leave in self.verification.leave]
         if often := sorted({w for w in ways if ways.count(w) > 1}):
             raise ValueError(f"verification.leave: {often[0]} are left out twice; each way is one cross-validation")
+        if not self.worlds.number and len(self.models) < 2:
+            raise ValueError(
+                f"worlds.number: 0, and {len(self.models)} models: one must teach and another validate; name two"
+            )
         if self.worlds.end < self.worlds.start:
             raise ValueError(f"worlds: they end on {self.worlds.end}, before they start on {self.worlds.start}")
         return self

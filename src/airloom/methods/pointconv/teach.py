@@ -15,7 +15,6 @@ from airloom.methods.pointconv.study import FusionStudy, MapName
 from airloom.progress import Progress
 
 if TYPE_CHECKING:
-    from airloom.twin.geography import Geography
     from airloom.twin.world import Plan
 
 ALOFT = (50.0, 250.0, 500.0, 1000.0)  # m above ground, where the target is known besides
@@ -79,17 +78,23 @@ def teaching_grid(study: FusionStudy) -> Grid:
 
 
 def make_worlds(study: FusionStudy, folder: Path, *, threads: int, progress: Progress) -> list[World]:
-    """The study's worlds, and after them one more, which validates; months that are there already stay.
+    """The study's worlds of the twin, and after them one more, which validates; months that are there already stay. None where the
+    study asks for none.
 
     Raises:
         StudyError: the twin knows no geography there, or is not installed.
         DataError: the disk is full.
     """
-    numbers = range(study.worlds.number + 1)
+    numbers = _numbers(study)
     with full_disk_named(folder):
         for number in numbers:
             _make(study, number, folder / f"world-{number}", threads, progress)
-    return [_open(folder / f"world-{number}") for number in numbers]
+    return [open_world(folder / f"world-{number}") for number in numbers]
+
+
+def _numbers(study: FusionStudy) -> range:
+    """Of the worlds, the one that validates last."""
+    return range(study.worlds.number + 1) if study.worlds.number else range(0)
 
 
 def worlds_folder(study: FusionStudy, run: Path) -> Path:
@@ -99,9 +104,12 @@ def worlds_folder(study: FusionStudy, run: Path) -> Path:
 
 def days_to_make(study: FusionStudy, folder: Path) -> int:
     """Days of all worlds that are not in the folder yet."""
-    plan = _plan(study, 0)
-    numbers = range(study.worlds.number + 1)
-    return sum(len(days) for n in numbers for path, days in _months(plan.dates, folder / f"world-{n}") if not path.is_file())
+    return sum(
+        len(days)
+        for n in _numbers(study)
+        for path, days in _months(_plan(study, n).dates, folder / f"world-{n}")
+        if not path.is_file()
+    )
 
 
 def _plan(study: FusionStudy, number: int) -> "Plan":
@@ -125,10 +133,23 @@ def _plan(study: FusionStudy, number: int) -> "Plan":
     )
 
 
+def write_month(folder: Path, month: date, ground: np.ndarray, aloft: np.ndarray) -> None:
+    """Keep a month's fields: `ground` on (day, variable, y, x), `aloft` on (day, height, y, x)."""
+    path = _month(folder, month)
+    for to, values in ((_aloft(path), aloft), (path, ground)):  # the month is there when the last one is
+        with whole(to) as aside:
+            np.save(aside, values)
+
+
+def _month(folder: Path, month: date) -> Path:
+    """Where the fields of a month are."""
+    return folder / f"{month:%Y-%m}.npy"
+
+
 def _months(days: Sequence[date], folder: Path) -> Iterator[tuple[Path, list[date]]]:
     """The days of each month, and where their fields are kept."""
     for month in sorted({d.replace(day=1) for d in days}):
-        yield folder / f"{month:%Y-%m}.npy", [d for d in days if d.replace(day=1) == month]
+        yield _month(folder, month), [d for d in days if d.replace(day=1) == month]
 
 
 def _aloft(path: Path) -> Path:
@@ -143,34 +164,30 @@ def _make(study: FusionStudy, number: int, folder: Path, threads: int, progress:
     total, done = len(plan.dates) * (study.worlds.number + 1), len(plan.dates) * (number + 1)
     done -= sum(len(days) for _, days in missing)
     if missing or not (folder / "maps.npz").is_file():
-        from airloom.twin.ground import ground_days
+        from airloom.twin.ground import ground_days, ground_map
         from airloom.twin.world import World as Twin
 
         twin = Twin(plan, threads=threads)
-        _write_maps(study, twin.geography, folder / "maps.npz")
-    for path, days in missing:
+        own = [scaled(m.name, ground_map(twin.geography, m.name)) for m in study.maps]
+        maps = np.stack(own) if own else np.zeros((0, *twin.geography.land.shape), np.float32)
+        write_maps(folder / "maps.npz", maps, twin.geography.land)
+    for _, days in missing:
         made = []
         for found in ground_days(twin, days, study.variables, ALOFT):
             made.append(found)
             progress("make what teaches, day", done + len(made), total)
-        ground, aloft = (np.stack(parts) for parts in zip(*made, strict=True))
-        for to, values in ((_aloft(path), aloft), (path, ground)):  # the month is there when the last one is
-            with whole(to) as aside:
-                np.save(aside, values)
+        write_month(folder, days[0], *(np.stack(parts) for parts in zip(*made, strict=True)))
         done += len(days)
     progress("make what teaches, day", done, total)
 
 
-def _write_maps(study: FusionStudy, ground: "Geography", path: Path) -> None:
-    """The maps of a world that the study asks for, and where land is."""
-    from airloom.twin.ground import ground_map
-
-    maps = [scaled(m.name, ground_map(ground, m.name)) for m in study.maps]
+def write_maps(path: Path, maps: np.ndarray, land: np.ndarray) -> None:
+    """Keep the maps of a world, scaled, on (map, y, x), and the share of land on (y, x)."""
     with whole(path) as aside:
-        np.savez(aside, land=ground.land, maps=np.stack(maps) if maps else np.zeros((0, *ground.land.shape), np.float32))
+        np.savez(aside, land=land, maps=maps)
 
 
-def _open(folder: Path) -> World:
+def open_world(folder: Path) -> World:
     """A world that was made."""
     with np.load(folder / "maps.npz") as found:
         maps, land = found["maps"], found["land"]
