@@ -115,6 +115,10 @@ def test_from_files_to_a_report(folder):
     assert set(worlds["models"]) == {"pointconv", "kriging", "inverse-distance"}
     assert [r["nominal"] for r in scores["intervals"]] == [0.5, 0.8, 0.95]
     assert Model.load(folder / "run").calibration
+    told = (folder / "run" / "card.md").read_text()
+    assert "never seen an observation" in told
+    assert f"| pointconv, phase 1 | {4 * NUMBER} | {rows['pointconv', 1, 'withheld']['rmse']:.2f} [" in told
+    assert "## Blocks left out" in told
     page = (folder / "run" / "report.html").read_text()
     assert "Invented PM10" in page
     assert "small-fusion" in page

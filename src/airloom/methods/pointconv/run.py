@@ -30,6 +30,7 @@ from airloom.infer.fields import create_zarr, read, write_day, write_netcdf
 from airloom.learn.checkpoint import load_weights
 from airloom.ledger import Ledger
 from airloom.methods.pointconv.adapt import adapt
+from airloom.methods.pointconv.card import card
 from airloom.methods.pointconv.fuse import Adapted, Fuser, Observed
 from airloom.methods.pointconv.intervals import Calibration, coverage
 from airloom.methods.pointconv.lessons import Teacher
@@ -124,7 +125,7 @@ class FusionRun(Carrier[FusionStudy]):
 
     def evaluate(self) -> dict[str, Any]:
         """Every station left out in turn, beside the baselines, and an unseen world beside its truth; writes `pairs.parquet`,
-        `scores.json`.
+        `scores.json`, and `card.md` for whom the model is passed on to.
         """
         with self._timed("evaluate"):
             asked, table = self.study.verification, self._stations[0].table
@@ -152,6 +153,8 @@ class FusionRun(Carrier[FusionStudy]):
             scores["worlds"] = self._reproduced()
             scores["intervals"] = self._calibrated(left_out[0])
             write_json(self.folder / "scores.json", scores)
+            with whole(self.folder / "card.md") as aside:
+                aside.write_text(card(self.study, scores, self._size), encoding="utf-8")
         return scores
 
     def _calibrated(self, left_out: LeftOut) -> list[dict[str, Any]]:
@@ -179,8 +182,7 @@ class FusionRun(Carrier[FusionStudy]):
             raise StudyError(f"{self.folder}: there are no scores to report. Run `airloom evaluate` first.")
         with self._timed("report"):
             field_mean, seasons = means(self._field, self.study.pollutant)
-            scores, network = read_json(self.folder / "scores.json"), self._fuser.network
-            weights = sum(p.numel() for p in network.parameters())
+            scores, network = read_json(self.folder / "scores.json"), Model.load(self.folder).network
             write_report(
                 path,
                 study={**self._resolved(), "pollutant": self.study.pollutant},
@@ -191,7 +193,7 @@ class FusionRun(Carrier[FusionStudy]):
                 seasons=seasons,
                 stations=self._stations[0].table.with_columns(withheld=pl.lit(True)),
                 ledger=self.ledger,
-                facts={**versions(), "network": f"{weights:,} weights", **timings(self.folder)},
+                facts={**versions(), "network": f"{self._size:,} weights", **timings(self.folder)},
                 training=[{"phase": 1, **epoch} for epoch in read_json(self._training / "log.json")],
                 more=sections(network, self.study.variables, self.study.grid.cell, scores),
                 split="each left out in turn and predicted from the others",
@@ -210,6 +212,11 @@ class FusionRun(Carrier[FusionStudy]):
     def ledger(self) -> Ledger:
         """Of all networks of stations."""
         return Ledger([entry for stations in self._stations for entry in stations.ledger.entries])
+
+    @property
+    def _size(self) -> int:
+        """Number of weights."""
+        return sum(p.numel() for p in self._fuser.network.parameters())
 
     @property
     def _training(self) -> Path:
