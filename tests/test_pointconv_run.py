@@ -291,6 +291,15 @@ def test_a_misspelt_method_is_named_with_the_nearest(tmp_path):
         open_study(path)
 
 
+def test_its_keys_are_printed(capsys):
+    app(["keys", "pointconv"], exit_on_error=False, result_action="return_value")
+    told = capsys.readouterr().out
+    assert "practice.stations" in told
+    assert "adaptation.hidden" in told
+    with pytest.raises(StudyError, match="no method 'aqnett'"):
+        app(["keys", "aqnett"], exit_on_error=False, result_action="return_value")
+
+
 def test_what_it_cannot_share_it_refuses_to(folder, tmp_path):
     run = open_run(open_study(folder / "study.yaml"), folder, tmp_path / "run", ranks=Ranks(0, 2))
     for verb in (run.train, run.predict):

@@ -20,7 +20,7 @@ from airloom.errors import AirloomError, StudyError
 from airloom.kinds import AnyRun, AnyStudy
 from airloom.progress import Progress as Reporter
 from airloom.progress import quiet
-from airloom.study import Study, changed, keys
+from airloom.study import Study, changed
 
 if TYPE_CHECKING:
     from airloom.learn.ranks import Ranks
@@ -282,10 +282,12 @@ def bench(
 
 
 @app.command(name="keys")
-def print_keys() -> None:
+def print_keys(
+    method: Annotated[str, Parameter(help="Of the studies of which method: dacno2 or pointconv.")] = "dacno2",
+) -> None:
     """Every key that a study may have, with its default and what it means."""
     table = Table("key", "default", "what it is", box=None)
-    for key, default, what in keys():
+    for key, default, what in kinds.keys(method):
         table.add_row(escape(key), escape(default), escape(what))
     Console().print(table)
 

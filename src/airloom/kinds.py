@@ -1,6 +1,6 @@
 """Kinds of studies: what `method.name` of a study file makes of it. One line a kind that is not DACNO₂'s."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from airloom.errors import StudyError, nearest
 from airloom.study import Study, parse, read_file
+from airloom.study import keys as keys_of
 
 if TYPE_CHECKING:
     from airloom.methods.describe import Row
@@ -66,6 +67,15 @@ def open_study(path: str | Path) -> AnyStudy:
     """
     content = read_file(path)
     return parse(content, where=str(path), model=_named(kind_of(content).study))
+
+
+def keys(method: str) -> Iterator[tuple[str, str, str]]:
+    """Every key that a study of a method may have, as `airloom.study.keys`.
+
+    Raises:
+        StudyError: there is no such method.
+    """
+    return keys_of(_named(kind_of({"method": {"name": method}}).study))
 
 
 def open_run(study: AnyStudy, data: str | Path, folder: str | Path, **options: Any) -> AnyRun:
