@@ -79,6 +79,16 @@ def test_a_fitted_covariance_predicts_nearly_as_well_as_the_known_one(places, dr
     assert errors[1] < 0.95 * errors[2]  # the mean of the day; much of what there is is a nugget
 
 
+def test_where_nobody_speaks_on_the_day_nothing_is_said(places, drawn):
+    values = drawn.copy()
+    values[5] = np.nan
+    values[20, np.arange(30) != 7] = np.nan
+    found = predict(KNOWN, values, DATES, np.array([5, 20]), places, 1)
+    assert np.isnan(found[0]).all()  # though the days before and after are there
+    assert np.isnan(found[1, 7])
+    assert np.isfinite(np.delete(found[1], 7)).all()
+
+
 def test_one_station_alone_has_no_others(places):
     values = np.full((40, 30), np.nan)
     values[3, 2] = 9.0

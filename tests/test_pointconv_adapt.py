@@ -85,6 +85,34 @@ def test_what_is_told_of_a_day():
     np.testing.assert_allclose(told[:, 4:], [[1, 0]] * 3, atol=1e-6)
 
 
+def test_nothing_is_learnt_of_what_all_places_share():
+    torch.manual_seed(0)
+    effect = PlaceEffect(np.array([[0.0, 1.0], [2.0, 1.0]])).eval()
+    torch.nn.init.normal_(effect.layers[-1].weight)
+    told = torch.randn(1, 6)
+    same, other = (effect(torch.tensor([[0.5, b]]), told).item() for b in (1.0, 9.0))
+    assert same == other
+
+
+def test_a_level_background_changes_no_adapted_field(network, observed):
+    """An effect is told of what is observed, and not of how that departs from a background."""
+    tuned, effect = adapt(network, observed, SHAPE, Adaptation(steps=20), seed=0)
+    places = np.zeros((0, *SHAPE), np.float32)
+    fuser, days = Fuser(tuned, places, places, Adapted(effect, places)), np.arange(4)
+    plain, told = (
+        np.concatenate([found for _, found, _ in fuser.fields([observed], days, background)])
+        for background in (None, np.full((DAYS, *SHAPE), 7.0, np.float32))
+    )
+    cells = np.s_[:, observed.row, observed.column]
+    assert abs(plain - told)[cells].mean() < 0.5
+
+
+def test_sensors_are_known_by_their_cells_and_taken_for_the_backgrounds():
+    fine = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
+    adapted = Adapted(PlaceEffect(np.zeros((1, 3))), fine)
+    assert adapted.known_of(np.array([0, 1]), np.array([1, 0]), (2, 2)).tolist() == [[4.5, 0, 0], [10.5, 0, 0]]
+
+
 def test_one_station_a_day_teaches_nothing(network, observed):
     alone = observed.some(np.arange(NUMBER) == 3)
     with pytest.raises(DataError, match="on no day do two stations have values"):

@@ -61,7 +61,7 @@ def test_models_alone_teach_from_files_to_scores(study, tmp_path):
     run = open_run(study, tmp_path, tmp_path / "run")
     run.train()
     with xr.open_dataset(run.predict()) as found:
-        assert found.attrs["source"].endswith("taught by 2 models")
+        assert found.attrs["source"].endswith("taught by 1 world of a chemistry model")
     assert run.evaluate()["worlds"]["days"] == 2
 
 
@@ -74,6 +74,7 @@ def test_the_air_above_is_kept_where_stations_stand_in_it(study, tmp_path):
     with rasterio.open(tmp_path / "dem.tif", "w", transform=place, **options) as file:
         file.write(elevation, 1)
     layer = {"source": "raster", "name": "elevation", "files": ["dem.tif"], "units": "m"}
+    open_run(study, tmp_path, tmp_path / "flat").prepare()  # which reads the same files, and the ground alone
     high = changed(study, {"practice.above": 100, "maps": [{"name": "elevation", "layer": layer}]})
     world = open_run(high, tmp_path, tmp_path / "run")._worlds[0]
     profile = world.profile(2)
@@ -82,11 +83,24 @@ def test_the_air_above_is_kept_where_stations_stand_in_it(study, tmp_path):
     np.testing.assert_allclose(world.maps, 200 / 500)
 
 
-def test_a_map_needs_a_layer_where_no_world_of_the_twin_has_it(study, tmp_path):
+def test_a_map_needs_a_layer_where_no_world_of_the_twin_has_it(study):
+    with pytest.raises(StudyError, match="land needs a layer of the region's own"):
+        changed(study, {"maps": [{"name": "land"}]})
+
+
+def test_what_models_do_not_have_is_refused(study):
+    networks = [STUDY["networks"][0], {**STUDY["networks"][0], "variable": "wind"}]
+    with pytest.raises(StudyError, match="models: wind is in none of their files"):
+        changed(study, {"networks": networks})
+
+
+def test_a_day_that_is_not_whole_teaches_nothing_and_is_named(study, tmp_path):
     teach(tmp_path)
     write(tmp_path)
-    with pytest.raises(StudyError, match="each needs a layer of the region's own"):
-        open_run(changed(study, {"maps": [{"name": "land"}]}), tmp_path, tmp_path / "run").prepare()
+    run = open_run(study, tmp_path, tmp_path / "run")
+    told = [e for e in run.ledger.entries if "no mean of 18 hours" in e.why]
+    assert len(told) == 28 + 26  # of 31 and 28 days
+    assert told[0].what == "2019-01-04"
 
 
 def test_one_model_cannot_both_teach_and_validate(study):

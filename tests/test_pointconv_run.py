@@ -18,6 +18,7 @@ from airloom.infer.fields import read, surface
 from airloom.kinds import check, describe, open_run, open_study
 from airloom.learn.ranks import Ranks
 from airloom.learn.stop import Stopped
+from airloom.methods.pointconv.live import fuse
 from airloom.methods.pointconv.model import Model
 from airloom.methods.pointconv.reproduce import by_day
 from airloom.methods.pointconv.study import FusionStudy
@@ -191,6 +192,24 @@ def test_adapted_to_its_stations_from_files_to_sensors(folder, tmp_path):
     (observed,) = run._observed
     (days, again, _), *_ = replace(model.fuser, places=run._final.places).fields([observed], np.arange(5))
     np.testing.assert_allclose(again, written[days], rtol=1e-5)
+    lon, lat = (a[np.arange(8), np.arange(8)] for a in study.target_grid.lonlat())
+    sensors = {"time": ["2005-01-03"] * 8, "lon": lon, "lat": lat, "value": 20.0 + np.arange(8)}
+    pl.DataFrame(sensors).write_csv(tmp_path / "sensors.csv")
+    fuse(model, [tmp_path / "sensors.csv"], tmp_path / "fused.nc")
+    with xr.open_dataset(tmp_path / "fused.nc") as fused:
+        assert np.isfinite(fused["pm10"].values).all()
+
+
+def test_fields_of_other_places_are_made_anew(folder, tmp_path):
+    (tmp_path / "worlds").symlink_to(folder / "worlds")
+    shutil.copytree(folder / "run", tmp_path / "run")
+    for name in ("observed.csv", "stations.csv"):
+        shutil.copy(folder / name, tmp_path)
+    stations = pl.read_csv(tmp_path / "stations.csv")
+    stations.with_columns(altitude=pl.lit(900.0)).write_csv(tmp_path / "stations.csv")
+    open_run(open_study(folder / "study.yaml"), tmp_path, tmp_path / "run").predict()
+    with xr.open_dataset(folder / "run" / "fields.nc") as before, xr.open_dataset(tmp_path / "run" / "fields.nc") as after:
+        assert abs(before["pm10"] - after["pm10"]).max() > 0
 
 
 def test_scores_of_whole_fields_by_day():

@@ -223,6 +223,7 @@ def _check_levels(parts: Sequence[xr.Dataset], asked: Asked) -> None:
         absent = [v for v in asked.vertical if v not in held]
         if held and absent:
             unit, key = ("m", "levels") if asked.daily else ("hPa", f"{asked.group}.levels")
+            key = "what stations stand in (practice.above: 0)" if asked.group.startswith("models") else key
             raise DataError(
                 f"{asked.group}.files: {variable} at {absent[0]:g} {unit} is in none of {len(parts)} files; they hold "
                 f"{', '.join(f'{v:g}' for v in sorted(held))} {unit}. Fetch that level too, or leave it out of {key}."

@@ -274,7 +274,7 @@ BASELINES = {
     ),
     "regression-kriging": Baseline(
         "Regression kriging",
-        "The same of what a regression on the features leaves, with one regression for all days.",
+        "Ordinary kriging of what a regression on the features leaves, with one regression for all days.",
         regression_kriging,
     ),
     "gaussian-process": Baseline(
@@ -284,7 +284,7 @@ BASELINES = {
     ),
     "space-time-kriging": Baseline(
         "Space-time kriging",
-        "The same with the day before and the day after, of which the structures fade exponentially.",
+        "A Gaussian process of the training stations of the day, the day before and the day after; structures fade with the days.",
         space_time_kriging,
     ),
     "gradient-boosting": Baseline(

@@ -80,7 +80,7 @@ def fit(values: np.ndarray, dates: np.ndarray, distance: np.ndarray, around: int
     for day in days:
         some = draw.permutation(distance.shape[0])[:PLACES]
         stretch = Stretch.about(values, dates, day, around).of(some)
-        if len(stretch.value) >= LEAST and np.ptp(stretch.value) > 0:
+        if len(stretch.value) - stretch.means.shape[1] >= LEAST - 1 and np.ptp(stretch.value) > 0:
             stretches.append(stretch)
     wide = max(distance.max(), NEAREST)
     first = np.array([0.0, 0.0, np.log(wide / 15), np.log(wide / 2), 0.0, 0.0, 0.0])
@@ -133,7 +133,7 @@ def predict(
     found = np.full((len(asked), values.shape[1]), np.nan)
     for number, day in enumerate(asked):
         stretch = Stretch.about(values, dates, day, around)
-        if len(stretch.value):
+        if (stretch.day == dates[day].astype(int)).any():
             found[number] = _of_day(covariance, stretch, distance, dates[day].astype(int))
     return found
 
@@ -151,11 +151,12 @@ def _of_day(covariance: Covariance, stretch: Stretch, distance: np.ndarray, day:
     told = inverse[:, :count] @ stretch.value
     found: np.ndarray = told @ border
     for station, own in _own(stretch):
-        if len(own) == count:
+        others = np.delete(stretch.day, own)
+        if not (others == day).any():  # the day's mean is its own alone
             found[station] = np.nan
             continue
-        without = told.copy()
-        without -= inverse[:, own] @ np.linalg.solve(inverse[np.ix_(own, own)], told[own])
+        own = own[np.isin(stretch.day[own], others)]  # on other days its value says nothing but that day's mean
+        without = told - inverse[:, own] @ np.linalg.solve(inverse[np.ix_(own, own)], told[own])
         found[station] = without @ border[:, station]
     return found
 

@@ -74,7 +74,7 @@ def _loss(
     some: np.ndarray,
     hidden: np.ndarray,
 ) -> Tensor | None:
-    """Mean absolute error at hidden stations, in deviations of the days; None where there is nothing to predict, or to predict from."""
+    """Absolute errors at hidden stations as a share of their days' spread; None where there is nothing to predict, or to predict from."""
     assert observed.features is not None
     values = torch.from_numpy(np.nan_to_num(observed.values[some]).astype(np.float32))
     there = torch.from_numpy(np.isfinite(observed.values[some]))

@@ -28,12 +28,7 @@ def card(study: FusionStudy, scores: Mapping[str, Any], weights: int) -> str:
     parts = [
         f"# {study.title}",
         f"`airloom fuse` makes {symbol} fields on {cells} cells of {study.grid.cell / 1000:g} km of it. PointConv fusion, preset "
-        f"`{study.method.preset}`, {weights:,} weights, taught by {study.teachers}"
-        + (
-            "; adapted to the stations below, of which each was left out in turn to score it."
-            if study.adaptation
-            else "; it has never seen an observation."
-        ),
+        f"`{study.method.preset}`, {weights:,} weights, taught by {study.teachers}; {_seen(study)}.",
         f"Made by `airloom run studies/{study.name}.yaml`, airloom {__version__}.",
         *(_scores(scores, target) for target in withheld(scores)),
         _intervals(scores["intervals"]),
@@ -41,6 +36,17 @@ def card(study: FusionStudy, scores: Mapping[str, Any], weights: int) -> str:
         "## Not for\n\n" + _list(NOT_FOR),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _seen(study: FusionStudy) -> str:
+    """What the network knows of observations."""
+    if study.adaptation:
+        return "adapted to the stations below, of which each was left out in turn to score it; fields and intervals are of background air"
+    return (
+        "a chemistry model may have seen observations, the network has not"
+        if study.models
+        else "it has never seen an observation"
+    )
 
 
 def _scores(scores: Mapping[str, Any], target: str) -> str:

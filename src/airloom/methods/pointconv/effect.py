@@ -9,6 +9,7 @@ from torch import Tensor, nn
 KINDS = ("traffic", "industrial")  # of stations; one of the background is neither, and so is a cell
 YEAR = 365.25
 TOLD = 6  # numbers about a day
+ALIKE = 1e-3  # deviation of a feature below which all places are alike
 FARTHEST = 4.0  # deviations beyond which a place is no stranger
 
 
@@ -30,7 +31,10 @@ class PlaceEffect(nn.Module):
         super().__init__()
         known = torch.from_numpy(np.asarray(places, np.float32))
         self.register_buffer("centre", known.mean(0))
-        self.register_buffer("scale", known.std(0, correction=0).clamp_min(1e-3))
+        spread = known.std(0, correction=0)
+        self.register_buffer(
+            "scale", torch.where(spread > ALIKE, spread, torch.inf)
+        )  # nothing is learnt of what all places share
         last = nn.Linear(width, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)

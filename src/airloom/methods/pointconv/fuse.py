@@ -144,7 +144,6 @@ class Fuser:
         target = networks[0]
         gridded = (n.on_grid(days, self.maps.shape[-2:]) for n in networks)
         values, weights = (np.stack(parts, 1) for parts in zip(*gridded, strict=True))
-        values[:, 0] -= background * (weights[:, 0] > 0)
         self.network.eval()
         with torch.inference_mode():
             mean, spread = (a[:, 0] for a in of_stations(*(torch.from_numpy(a[:, :1]) for a in (values, weights))))
@@ -152,6 +151,7 @@ class Fuser:
             if self.adapted and target.features is not None:
                 effects = spread[:, 0] * self.adapted.of_stations(target.features, told)
                 values[:, 0, target.row, target.column] -= effects.numpy()
+            values[:, 0] -= np.where(weights[:, 0] > 0, background, 0)
             inputs = values, weights, here, self.places
             field, known = self.network(*(torch.from_numpy(a) for a in inputs))
         air = (field.numpy() + background).astype(np.float32)

@@ -57,9 +57,8 @@ def fuse(
         raise DataError(f"{paths[0].name}: no value of {study.pollutant} between {first or 'ever'} and {last or 'ever'}.")
     days, observed = on_cells(rows, study.variables)
     if model.adapted:
-        target = observed[0]
-        known = model.adapted.known_of(target.row, target.column, study.target_grid.shape)
-        observed[0] = replace(target, features=known)
+        row, column = observed[0].row, observed[0].column
+        observed[0] = replace(observed[0], features=model.adapted.known_of(row, column, study.target_grid.shape))
     before = _background(background, days, study.pollutant, study.target_grid.shape)
     blocks = list(model.fuser.fields(observed, np.arange(len(days)), before))
     field, known = (np.concatenate([block[part] for block in blocks]) for part in (1, 2))

@@ -63,7 +63,7 @@ def with_heights(study: FusionStudy, maps: np.ndarray, stations: pl.DataFrame | 
         return maps
     height = np.zeros(maps.shape[1:], np.float32)
     if stations is not None:
-        table = stations.filter(pl.col("altitude").is_not_null())
+        table = stations.filter(pl.col("altitude").cast(pl.Float64).is_finite())
         cells, altitude = (table["row"].to_numpy(), table["column"].to_numpy()), table["altitude"].to_numpy()
         ground = maps[[m.name for m in study.maps].index("elevation")]
         height[cells] = np.maximum(scaled("elevation", altitude) - ground[cells], 0)

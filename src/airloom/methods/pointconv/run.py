@@ -63,7 +63,8 @@ class FusionRun(Carrier[FusionStudy]):
     @property
     def fingerprint(self) -> str:
         """What checkpoints carry: the study but for its stations, of which a network learns nothing, and how it is scored."""
-        return fingerprint(self.study.model_dump(mode="json", include={"method", "practice", "seed"}) | self.study.taught())
+        own = {"method", "practice", "seed", *(["models"] if self.study.models else [])}
+        return fingerprint(self.study.model_dump(mode="json", include=own) | self.study.taught())
 
     def prepare(self, scheduler: str | None = None) -> Path:
         """Make the worlds that teach; returns where they are.
@@ -102,7 +103,7 @@ class FusionRun(Carrier[FusionStudy]):
                 seed=self.study.seed,
                 folder=self._training,
             ).run(self.progress)
-            Model(self.study, self._final.network, self._maps, self._final.adapted).save(self.folder / MODEL)
+            self._keep_model()
         return log.epochs
 
     def predict(self) -> Path:
@@ -113,7 +114,9 @@ class FusionRun(Carrier[FusionStudy]):
             days = np.flatnonzero(np.isfinite(observed[0].values).any(1))
             path = self.folder / FIELDS
             if path.exists() and read(path).attrs.get("made_of") != self._attributes["made_of"]:
-                shutil.rmtree(path)  # of other weights or other observations
+                shutil.rmtree(path)  # of other weights, maps or observations
+            if not path.exists():
+                self._keep_model()
             done = create_zarr(path, grid, self._days[days], pollutant=self.study.pollutant, attrs=self._attributes)
             fuser, number = self._final, {day: i for i, day in enumerate(days)}
             for some, found, _ in fuser.fields(observed, days[~done]):
@@ -122,6 +125,11 @@ class FusionRun(Carrier[FusionStudy]):
                 self.progress("fuse, days", number[some[-1]] + 1, len(days))
             write_netcdf(read(path), self.netcdf)
         return self.netcdf
+
+    def _keep_model(self) -> None:
+        """Write what makes fields, for others to use."""
+        fuser = self._final
+        Model(self.study, fuser.network, fuser.maps, fuser.adapted).save(self.folder / MODEL)
 
     def evaluate(self) -> dict[str, Any]:
         """Every station left out in turn, beside the baselines, and an unseen world beside its truth; writes `pairs.parquet`,
@@ -161,6 +169,9 @@ class FusionRun(Carrier[FusionStudy]):
         """How often intervals hold at stations that the calibration has not seen; the model is given what all of them say."""
         observed, asked = self._observed[0].values, self.study.verification
         there = np.isfinite(observed) & np.isfinite(left_out.predicted)
+        if self.study.adaptation:  # fields are of the background then, and so are their intervals
+            background = (self._stations[0].table["type"] == "background").fill_null(True).to_numpy()
+            there &= background | ~background.any()
         values = (a[there] for a in (left_out.predicted, left_out.known, observed))
         replace(Model.load(self.folder), calibration=Calibration.of(*values)).save(self.folder / MODEL)
         return coverage(left_out.predicted, left_out.known, observed, draws=asked.draws, seed=self.study.seed)
@@ -210,8 +221,9 @@ class FusionRun(Carrier[FusionStudy]):
 
     @property
     def ledger(self) -> Ledger:
-        """Of all networks of stations."""
-        return Ledger([entry for stations in self._stations for entry in stations.ledger.entries])
+        """Of all networks of stations, and of models that teach."""
+        every = [*(stations.ledger for stations in self._stations), *(ledger for _, ledger in self._given)]
+        return Ledger([entry for one in every for entry in one.entries])
 
     @property
     def _size(self) -> int:
@@ -224,9 +236,11 @@ class FusionRun(Carrier[FusionStudy]):
 
     @property
     def _attributes(self) -> dict[str, str]:
-        values = [hashlib.sha256(o.values.tobytes()).hexdigest() for o in self._observed]
+        told = [a for o in self._observed for a in (o.values, o.row, o.column)]
+        told += [self._fuser.maps, self._fuser.places, *(self._details if self.study.adaptation else ())]
+        hashes = [hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in told]
         return {
-            "made_of": fingerprint([sha256(self._weights), *values, self._resolved()["adaptation"]]),
+            "made_of": fingerprint([sha256(self._weights), *hashes, self._resolved()["adaptation"]]),
             "title": self.study.title,
             "source": f"airloom {__version__}, method pointconv, taught by {self.study.teachers}",
             "references": "Lyu et al. (2023), Geoscientific Model Development: PointConv fusion learnt from a chemistry model",
@@ -263,11 +277,15 @@ class FusionRun(Carrier[FusionStudy]):
         features = self._details[1] if self.study.adaptation else None
         return [Observed.of(target, features), *(Observed.of(stations) for stations in others)]
 
-    @cached_property
+    @property
     def _worlds(self) -> list[World]:
         """What teaches, and what validates last."""
-        given = model_worlds(self.study, self._home, self.data, self._taught, self.workers, self.progress)
-        return [*self._twins[:-1], *given, *self._twins[-1:]]
+        return [*self._twins[:-1], *(world for world, _ in self._given), *self._twins[-1:]]
+
+    @cached_property
+    def _given(self) -> list[tuple[World, Ledger]]:
+        """Worlds of chemistry models."""
+        return list(model_worlds(self.study, self._home, self.data, lambda: self._maps, self.workers, self.progress))
 
     @cached_property
     def _twins(self) -> list[World]:
@@ -282,19 +300,19 @@ class FusionRun(Carrier[FusionStudy]):
     @cached_property
     def _maps(self) -> np.ndarray:
         """The region's maps as the network sees them, on (map, y, x)."""
-        return with_heights(self.study, maps_of(self.study, self.data, self._taught), None)
+        return maps_of(self.study, self.data, self._taught)
 
     @cached_property
     def _details(self) -> tuple[np.ndarray, np.ndarray]:
-        """What adaptation knows of places: finer maps on (feature, y, x), and the stations' features on (station, feature)."""
+        """What adaptation, and baselines, know of places: maps, perhaps finer ones, on (feature, y, x), and the stations' features on
+        (station, feature).
+        """
         parts = self.study.adaptation.parts if self.study.adaptation else 1
-        maps = maps_of(self.study, self.data, self._taught, parts)
+        maps = self._maps if parts == 1 else maps_of(self.study, self.data, self._taught, parts)
         fine = self.study.target_grid.refine(parts)
         return maps, features_of(self.study, maps, fine, self._stations[0].table)
 
     def _taught(self) -> np.ndarray:
-        if not self._twins:
-            raise StudyError("maps: without a world of the twin each needs a layer of the region's own.")
         return self._twins[0].maps
 
     @cached_property
@@ -302,8 +320,8 @@ class FusionRun(Carrier[FusionStudy]):
         """The trained network over the region."""
         network = network_of(self.study)
         load_weights(self._weights, network, belongs_to=self.fingerprint)
-        maps = self._maps[: len(self.study.maps)]
-        return Fuser(network, self._maps, with_heights(self.study, maps, self._stations[0].table))
+        places = with_heights(self.study, self._maps, self._stations[0].table)
+        return Fuser(network, with_heights(self.study, self._maps, None), places)
 
     def _adapted(self, observed: Observed) -> Fuser:
         """The same, having learnt from these stations of the target."""

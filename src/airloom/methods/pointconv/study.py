@@ -10,6 +10,7 @@ from airloom.grid import Grid
 from airloom.parts import Baseline, GridPart, LayerPart, Part, Period, StationsPart
 
 Variable = Literal["no2", "o3", "so2", "pm2p5", "pm10", "relative_humidity", "wind"]
+GASES = {"no2", "o3", "so2", "pm2p5", "pm10"}  # what models' files have
 MapName = Literal["elevation", "land", "population", "impervious", "motorway"]
 
 
@@ -160,11 +161,13 @@ class FusionStudy(Part):
     maps: tuple[MapPart, ...] = Field((), description="Maps that stand still.")
     worlds: Worlds = Field(Worlds(), description="What teaches.")
     models: tuple[ModelPart, ...] = Field(
-        (), description="Models whose files teach besides. Where no world of the twin does, the last of them validates."
+        (),
+        description="Models whose files teach besides. Where no world of the twin does, the last of them validates. A reanalysis has seen "
+        "stations of its own days: score on others.",
     )
     practice: Practice
     adaptation: Adaptation | None = Field(
-        None, description="Fine-tuning on the stations' own observations; by default the network never sees one."
+        None, description="Fine-tuning on the stations' own observations; by default the network sees none of them."
     )
     verification: FusionVerification = Field(FusionVerification(), description="How it is scored.")
     seed: int = Field(0, description="Seed of weights, of what is drawn, and of folds.")
@@ -192,8 +195,9 @@ class FusionStudy(Part):
     @property
     def teachers(self) -> str:
         """What teaches, in words."""
-        told = {"worlds of the twin": self.worlds.number, "models": len(self.models)}
-        return " and ".join(f"{number} {what}" for what, number in told.items() if number)
+        models = len(self.models) - (not self.worlds.number)  # the last of them validates
+        told = {"world of the twin": self.worlds.number, "world of a chemistry model": models}
+        return " and ".join(f"{n} {what.replace('world', 'worlds') if n > 1 else what}" for what, n in told.items() if n)
 
     @property
     def patterns(self) -> list[str]:
@@ -203,10 +207,9 @@ class FusionStudy(Part):
         return [*stations, *models, *(f for m in self.maps if m.layer for f in m.layer.files)]
 
     def taught(self) -> dict[str, Any]:
-        """What the teaching fields depend on; studies that agree here share them."""
+        """What the twin's fields depend on; studies that agree here share them."""
         content = self.model_dump(mode="json", include={"grid", "worlds"})
-        models = {"models": [m.model_dump(mode="json") for m in self.models]} if self.models else {}
-        return {**content, **models, "variables": self.variables, "maps": [m.name for m in self.maps]}
+        return {**content, "variables": self.variables, "maps": [m.name for m in self.maps]}
 
     @model_validator(mode="after")
     def _consistent(self) -> "FusionStudy":
@@ -222,10 +225,19 @@ class FusionStudy(Part):
         ways = [leave.what for leave in self.verification.leave]
         if often := sorted({w for w in ways if ways.count(w) > 1}):
             raise ValueError(f"verification.leave: {often[0]} are left out twice; each way is one cross-validation")
-        if not self.worlds.number and len(self.models) < 2:
-            raise ValueError(
-                f"worlds.number: 0, and {len(self.models)} models: one must teach and another validate; name two"
-            )
+        self._check_models()
         if self.worlds.end < self.worlds.start:
             raise ValueError(f"worlds: they end on {self.worlds.end}, before they start on {self.worlds.start}")
         return self
+
+    def _check_models(self) -> None:
+        """That something teaches and something validates, and that models have what is asked."""
+        if not self.worlds.number and len(self.models) < 2:
+            found = f"worlds.number: 0, and {len(self.models)} models"
+            raise ValueError(f"{found}: one must teach and another validate; name two")
+        if lacking := [m.name for m in self.maps if m.layer is None and not self.worlds.number]:
+            raise ValueError(f"maps: {lacking[0]} needs a layer of the region's own where no world of the twin has it")
+        if self.models and (other := [v for v in self.variables if v not in GASES]):
+            raise ValueError(
+                f"models: {other[0]} is in none of their files; leave its network out, or let the twin alone teach"
+            )

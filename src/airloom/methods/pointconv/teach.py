@@ -89,7 +89,7 @@ def make_worlds(study: FusionStudy, folder: Path, *, threads: int, progress: Pro
     with full_disk_named(folder):
         for number in numbers:
             _make(study, number, folder / f"world-{number}", threads, progress)
-    return [open_world(folder / f"world-{number}") for number in numbers]
+    return [_open(folder / f"world-{number}") for number in numbers]
 
 
 def _numbers(study: FusionStudy) -> range:
@@ -170,7 +170,8 @@ def _make(study: FusionStudy, number: int, folder: Path, threads: int, progress:
         twin = Twin(plan, threads=threads)
         own = [scaled(m.name, ground_map(twin.geography, m.name)) for m in study.maps]
         maps = np.stack(own) if own else np.zeros((0, *twin.geography.land.shape), np.float32)
-        write_maps(folder / "maps.npz", maps, twin.geography.land)
+        with whole(folder / "maps.npz") as aside:
+            np.savez(aside, land=twin.geography.land, maps=maps)
     for _, days in missing:
         made = []
         for found in ground_days(twin, days, study.variables, ALOFT):
@@ -181,16 +182,14 @@ def _make(study: FusionStudy, number: int, folder: Path, threads: int, progress:
     progress("make what teaches, day", done, total)
 
 
-def write_maps(path: Path, maps: np.ndarray, land: np.ndarray) -> None:
-    """Keep the maps of a world, scaled, on (map, y, x), and the share of land on (y, x)."""
-    with whole(path) as aside:
-        np.savez(aside, land=land, maps=maps)
-
-
-def open_world(folder: Path) -> World:
+def _open(folder: Path) -> World:
     """A world that was made."""
     with np.load(folder / "maps.npz") as found:
-        maps, land = found["maps"], found["land"]
+        return World(*months_of(folder), found["maps"], found["land"])
+
+
+def months_of(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What `write_month` kept, in order: fields at the ground, and aloft."""
     paths = sorted(folder.glob("????-??.npy"))
-    months, aloft = ([np.load(p, mmap_mode="r") for p in some] for some in (paths, map(_aloft, paths)))
-    return World(months, aloft, maps, land)
+    ground, aloft = ([np.load(p, mmap_mode="r") for p in some] for some in (paths, map(_aloft, paths)))
+    return ground, aloft
