@@ -85,11 +85,18 @@ def make_worlds(study: FusionStudy, folder: Path, *, threads: int, progress: Pro
         StudyError: the twin knows no geography there, or is not installed.
         DataError: the disk is full.
     """
-    numbers = _numbers(study)
+    return [make_world(study, number, folder, threads=threads, progress=progress) for number in _numbers(study)]
+
+
+def make_world(study: FusionStudy, number: int, folder: Path, *, threads: int, progress: Progress) -> World:
+    """One of the study's worlds, by its number; months that are there already stay.
+
+    Raises:
+        StudyError, DataError: as `make_worlds`.
+    """
     with full_disk_named(folder):
-        for number in numbers:
-            _make(study, number, folder / f"world-{number}", threads, progress)
-    return [_open(folder / f"world-{number}") for number in numbers]
+        _make(study, number, folder / f"world-{number}", threads, progress)
+    return _open(folder / f"world-{number}")
 
 
 def _numbers(study: FusionStudy) -> range:

@@ -1,0 +1,129 @@
+"""Italy's NO₂: fusion beside gradient boosting that has every covariate that the table has of a station, in the same ten folds.
+
+    python benchmarks/italy.py --data DIR [--run runs/italy]
+
+After `airloom run studies/italy.yaml`. Boosting learns from the training folds' observations, with the other stations of the day
+weighted by distance⁻², all numbers and kinds of the table, place, season and weekday. Writes benchmarks/results/italy.json: its
+scores, those of the run, and paired differences, means and 95 % intervals over days.
+"""
+
+import argparse
+import os
+import platform
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from lightgbm import LGBMRegressor
+
+import airloom
+from airloom.files import read_json, write_json
+from airloom.kinds import open_run, open_study
+from airloom.kriging import NEAREST, distances
+from airloom.methods.pointconv.folds import folds
+from airloom.verify.scores import differences, pair, score_rows
+from airloom.verify.tables import overall
+
+ROOT = Path(__file__).parents[1]
+NO_COVARIATE = {"station_eu_code", "date", "yy", "mm", "dd", "no2_ugm3", "__index_level_0__", "tipo_zona", "tipo_stazione"}
+EVERY = "gradient-boosting-every-covariate"
+
+
+def covariates(table: Path, stations: pl.DataFrame) -> np.ndarray:
+    """All that the table says of stations, on (station, covariate), words as 0 and 1; of a cell with two, of the first."""
+    every = pl.read_parquet(table).group_by("station_eu_code").agg(pl.all().first())
+    known = every.select("station_eu_code", *(c for c in every.columns if c not in NO_COVARIATE))
+    words = [c for c, kind in known.schema.items() if kind == pl.String and c != "station_eu_code"]
+    first = stations.select(station_eu_code=pl.col("station").str.split("+").list.first())
+    return (
+        first.join(known.to_dummies(words), on="station_eu_code", how="left", maintain_order="left")
+        .drop("station_eu_code")
+        .to_numpy()
+    )
+
+
+def boosted(values: np.ndarray, dates: np.ndarray, known: np.ndarray, apart: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+    """Values of the stations that are left out, on (time, station)."""
+    weight = np.maximum(apart, NEAREST) ** -2.0 * ~left_out
+    np.fill_diagonal(weight, 0)
+    there = np.isfinite(values) & ~left_out
+    total, sums = there.astype(float) @ weight.T, np.where(there, values, 0) @ weight.T
+    near = np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
+    angle = 2 * np.pi * (dates - dates.astype("datetime64[Y]")).astype(int) / 365.25
+    calendar = np.stack([np.sin(angle), np.cos(angle), (dates.astype(int) + 3) % 7], 1)
+    shape = *values.shape, known.shape[1] + 4
+    inputs = np.empty(shape, np.float32)
+    inputs[..., 0], inputs[..., 1:4], inputs[..., 4:] = near, calendar[:, None], known
+    model = LGBMRegressor(
+        n_estimators=400,
+        learning_rate=0.05,
+        num_leaves=31,
+        min_child_samples=50,
+        subsample=0.8,
+        subsample_freq=1,
+        colsample_bytree=0.8,
+        reg_lambda=1.0,
+        random_state=0,
+        n_jobs=2,
+        verbose=-1,
+    )
+    model.fit(inputs[there], values[there])
+    asked = inputs[:, left_out]
+    return np.asarray(model.predict(asked.reshape(-1, shape[-1]))).reshape(asked.shape[:2])
+
+
+def main() -> None:
+    """Boost, compare, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given = os.environ.get("AIRLOOM_DATA")
+    parser.add_argument("--data", type=Path, default=given, required=given is None)
+    parser.add_argument("--run", type=Path, default=ROOT / "runs" / "italy")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "italy.json")
+    asked = parser.parse_args()
+    study = open_study(ROOT / "studies" / "italy.yaml")
+    run = open_run(study, asked.data, asked.run)
+    stations, draws, leave = run._stations[0], study.verification.draws, study.verification.leave[0]
+    table, values = stations.table, stations.daily.to_numpy()
+    dates = stations.daily.time.to_numpy().astype("datetime64[D]")
+    x, y = study.target_grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
+    known = np.column_stack([covariates(asked.data / study.networks[0].stations.metadata, table), x, y])
+    predicted = np.full(values.shape, np.nan)
+    for left_out in folds(leave, x, y, table["name"].to_list(), study.seed):
+        predicted[:, left_out] = boosted(values, dates, known, distances(x, y), left_out)
+    everyone = np.ones(len(table), bool)
+    theirs = pair(predicted, values, dates, table, everyone, model=EVERY)
+    ours = pl.read_parquet(asked.run / "pairs.parquet").filter(
+        (pl.col("target") == "withheld") & (pl.col("model") == "pointconv")
+    )
+    pairs = pl.concat([ours.select(theirs.columns), theirs])
+    scores = read_json(asked.run / "scores.json")
+    rows = [*overall(scores), *overall({"rows": score_rows(theirs, draws=draws, seed=study.seed)})]
+    keep = ("model", "phase", "n", "rmse", "mae", "r2", "bias", "rmse_ci", "r2_ci")
+    apart = [
+        d
+        for phase in (1, 2)
+        for d in differences(pairs, ("pointconv", phase), draws=draws, seed=study.seed)
+        if d["model"] == EVERY
+    ]
+    write_json(
+        asked.out,
+        {
+            "date": str(date.today()),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "versions": {"airloom": airloom.__version__, "python": platform.python_version()},
+            "withheld": [{k: r[k] for k in keep} for r in rows],
+            "differences": [*apart, *(d for d in scores["differences"] if d["target"] == "withheld")],
+            "intervals": scores["intervals"],
+            "seconds": read_json(asked.run / "timings.json"),
+        },
+    )
+    for r in rows:
+        print(f"{r['model']:36} {r['phase'] or '':2} n {r['n']} RMSE {r['rmse']:.2f} R² {r['r2']:.3f} bias {r['bias']:+.2f}")
+    for d in apart:
+        low, high = d["rmse_difference_ci"]
+        print(f"phase {d['reference_phase']} less {EVERY}: {d['rmse_difference']:+.2f} [{low:+.2f}, {high:+.2f}]")
+
+
+if __name__ == "__main__":
+    main()
