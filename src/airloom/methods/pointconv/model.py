@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, from_numpy, nn
 
 from airloom import __version__
@@ -45,7 +45,9 @@ class Model:
         if self.calibration:
             facts["calibration"] = json.dumps(self.calibration.to_json())
         with whole(path) as aside:
-            save_file(tensors | {"maps": from_numpy(self.maps.copy())}, aside, metadata=facts)
+            aside.write_bytes(
+                save(tensors | {"maps": from_numpy(self.maps.copy())}, facts)
+            )  # save_file's only its owner may read
 
     @classmethod
     def load(cls, path: Path) -> "Model":
