@@ -18,6 +18,7 @@ from airloom.infer.fields import read, surface
 from airloom.kinds import check, describe, open_run, open_study
 from airloom.learn.ranks import Ranks
 from airloom.learn.stop import Stopped
+from airloom.methods.pointconv.fuse import Fuser
 from airloom.methods.pointconv.live import fuse
 from airloom.methods.pointconv.model import Model
 from airloom.methods.pointconv.reproduce import by_day
@@ -137,17 +138,17 @@ def run(folder):
     return open_run(open_study(folder / "study.yaml"), folder, folder / "run")
 
 
-def test_a_station_that_is_left_out_cannot_change_its_prediction(run):
+def test_a_station_that_is_left_out_cannot_change_its_prediction(run, tmp_path):
+    stations, (observed,) = run._stations[0], run._observed
+    leaked = replace(observed, values=observed.values.copy())
+    leaked.values[0, 3] += 1000
     asked = dict(
         leave=run.study.verification.leave[0], baselines=["kriging"], target="withheld", seed=0, progress=lambda *_: None
     )
-    stations, (observed,) = run._stations[0], run._observed
-    places = run.study.target_grid.project(stations.table["lon"].to_numpy(), stations.table["lat"].to_numpy())
-    features = run._details[1].astype(float)
-    before = cross_validate([lambda _: run._fuser], stations, [observed], places, features, **asked).pairs
-    leaked = replace(observed, values=observed.values.copy())
-    leaked.values[0, 3] += 1000
-    after = cross_validate([lambda _: run._fuser], stations, [leaked], places, features, **asked).pairs
+    before, after = (
+        cross_validate([lambda _: run._fuser], replace(run._case, networks=[o]), keep=tmp_path / str(n), **asked).pairs
+        for n, o in enumerate((observed, leaked))
+    )
     name, day = stations.table["station"][3], pl.date(2005, 1, 1)
     own = (pl.col("station") == name) & (pl.col("time") == day)
     for model in ("pointconv", "kriging"):
@@ -210,6 +211,25 @@ def test_fields_of_other_places_are_made_anew(folder, tmp_path):
     open_run(open_study(folder / "study.yaml"), tmp_path, tmp_path / "run").predict()
     with xr.open_dataset(folder / "run" / "fields.nc") as before, xr.open_dataset(tmp_path / "run" / "fields.nc") as after:
         assert abs(before["pm10"] - after["pm10"]).max() > 0
+
+
+def test_folds_that_are_done_are_not_done_again(folder, tmp_path):
+    (tmp_path / "worlds").symlink_to(folder / "worlds")
+    shutil.copytree(folder / "run", tmp_path / "run")
+    (kept,) = (tmp_path / "run" / "left-out").glob("stations-*")
+    (kept / "2.npz").unlink()
+    told = []
+
+    class Counting(Fuser):
+        def at(self, *asked):
+            told.append(1)
+            return super().at(*asked)
+
+    run = open_run(open_study(folder / "study.yaml"), folder, tmp_path / "run")
+    run.__dict__["_fuser"] = Counting(run._fuser.network, run._fuser.maps, run._fuser.places)
+    again = run.evaluate()
+    assert len(told) == 1
+    assert again["rows"] == json.loads((folder / "run" / "scores.json").read_text())["rows"]
 
 
 def test_scores_of_whole_fields_by_day():

@@ -40,10 +40,10 @@ from airloom.methods.pointconv.models import model_worlds
 from airloom.methods.pointconv.page import sections
 from airloom.methods.pointconv.region import features_of, maps_of, with_heights
 from airloom.methods.pointconv.reproduce import reproduce
-from airloom.methods.pointconv.study import FusionStudy
+from airloom.methods.pointconv.study import FusionStudy, LeaveOut
 from airloom.methods.pointconv.teach import World, make_worlds, worlds_folder
 from airloom.methods.pointconv.train import Trainer
-from airloom.methods.pointconv.validate import LeftOut, cross_validate
+from airloom.methods.pointconv.validate import Case, LeftOut, cross_validate
 from airloom.stations import Stations
 from airloom.verify.collect import means
 from airloom.verify.report import write_report
@@ -136,20 +136,17 @@ class FusionRun(Carrier[FusionStudy]):
         `scores.json`, and `card.md` for whom the model is passed on to.
         """
         with self._timed("evaluate"):
-            asked, table = self.study.verification, self._stations[0].table
-            x, y = self.study.target_grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
+            asked, case = self.study.verification, self._case
             fusers = [lambda _: self._fuser, *([self._adapted] if self.study.adaptation else [])]
             left_out = [
                 cross_validate(
                     fusers,
-                    self._stations[0],
-                    self._observed,
-                    (x, y),
-                    self._details[1].astype(float),
+                    case,
                     leave=leave,
                     baselines=asked.baselines,
                     target="withheld" if number == 0 else f"withheld {leave.what}",
                     seed=self.study.seed,
+                    keep=self._folds(leave),
                     progress=self.progress,
                 )
                 for number, leave in enumerate(asked.leave)
@@ -164,6 +161,19 @@ class FusionRun(Carrier[FusionStudy]):
             with whole(self.folder / "card.md") as aside:
                 aside.write_text(card(self.study, scores, self._size), encoding="utf-8")
         return scores
+
+    @property
+    def _case(self) -> Case:
+        """Who is predicted from what."""
+        table = self._stations[0].table
+        places = self.study.target_grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
+        return Case(self._stations[0], self._observed, places, self._details[1].astype(float))
+
+    def _folds(self, leave: LeaveOut) -> Path:
+        """Where what was predicted of stations left out is kept, until anything that it depends on changes."""
+        baselines = self.study.verification.baselines
+        of = [self._attributes["made_of"], leave.model_dump(mode="json"), baselines, self.study.seed, __version__]
+        return self.folder / "left-out" / f"{leave.what}-{fingerprint(of)}"
 
     def _calibrated(self, left_out: LeftOut) -> list[dict[str, Any]]:
         """How often intervals hold at stations that the calibration has not seen; the model is given what all of them say."""
