@@ -116,7 +116,7 @@ def model(tmp_path_factory):
     """One that was never trained: the fields are those of its point convolution."""
     study = FusionStudy.model_validate({**STUDY, "practice": {"stations": [8, 20], "window": 32}})
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    calibration = Calibration((0.0, 0.5, -0.1), ((-0.5, 0.5), (-1.0, 1.0), (-2.0, 2.5)))
+    calibration = Calibration((0.0, 0.5, -0.1), ((-0.5, 0.5), (-1.0, 1.0), (-2.0, 2.5)), 0.1)
     Model(study, network_of(study), np.zeros((2, 32, 32), np.float32), calibration=calibration).save(path)
     return path
 

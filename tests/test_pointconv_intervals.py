@@ -55,3 +55,13 @@ def test_written_and_read_again_it_is_itself():
     predicted, known, observed = world(4)
     calibration = Calibration.of(predicted.ravel(), known.ravel(), observed.ravel())
     assert Calibration.from_json(calibration.to_json()) == calibration
+
+
+def test_beyond_the_stations_reach_an_interval_is_that_of_the_least_known_place():
+    draw = np.random.default_rng(0)
+    known = draw.uniform(0.5, 0.9, 4000)
+    predicted = np.full(4000, 20.0)
+    found = Calibration.of(predicted, known, predicted + draw.normal(size=4000) * known**-3)
+    assert found.least == pytest.approx(0.504, abs=0.002)  # a hundredth of what lies between
+    low, high = found.between(0.8, np.full(3, 20.0), np.array([0.001, 0.3, found.least]))
+    assert (high - low).tolist() == [pytest.approx(high[2] - low[2])] * 3

@@ -10,7 +10,8 @@ from airloom.verify.scores import interval, multiplicities
 LEVELS = (0.5, 0.8, 0.95)
 PARTS = 10  # of the stations; each is covered by what the others' errors say
 LEAST = 1.0  # µg m⁻³: lower predictions, and smaller errors, count as so much where logarithms are taken
-REACH = 0.02  # the same of how well stations know a place, 0 … 1
+LEAST_KNOWN = 0.02  # the same of how well stations know a place, 0 … 1
+FAR = 0.01  # share of the calibrated places that are known less well than what counts as least known
 
 
 @dataclass(frozen=True)
@@ -18,17 +19,20 @@ class Calibration:
     """What errors at left-out stations say of errors elsewhere.
 
     An error's typical size is exp(a + b·log predicted + c·log known), fitted to the logarithm of the errors; `quantiles` are those
-    of errors in units of it, low and high for each of LEVELS, on their own, for errors of concentrations lean to one side.
+    of errors in units of it, low and high for each of LEVELS, on their own, for errors of concentrations lean to one side. Of places
+    that are known less well than `least`, which hardly any station was, nothing was learnt: they count as so well known.
     """
 
     coefficients: tuple[float, float, float]
     quantiles: tuple[tuple[float, float], ...]
+    least: float
 
     @classmethod
     def of(cls, predicted: np.ndarray, known: np.ndarray, observed: np.ndarray) -> "Calibration":
         """Of values on (pair,) at stations that were left out, and how well others knew their place."""
         error = observed - predicted
-        terms = _terms(predicted, known)
+        least = max(float(np.quantile(known, FAR)), LEAST_KNOWN)
+        terms = _terms(predicted, known, least)
         found, *_ = np.linalg.lstsq(terms, np.log(np.maximum(abs(error), LEAST / 10)), rcond=None)
         relative = np.sort(error / np.exp(terms @ found))
         quantiles = []
@@ -37,11 +41,11 @@ class Calibration:
             low, high = max(0, int(np.floor(outside)) - 1), min(len(error) - 1, int(np.ceil(len(error) + 1 - outside)) - 1)
             quantiles.append((float(relative[low]), float(relative[high])))
         constant, by_value, by_reach = (float(c) for c in found)
-        return cls((constant, by_value, by_reach), tuple(quantiles))
+        return cls((constant, by_value, by_reach), tuple(quantiles), least)
 
     def between(self, level: float, predicted: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Low and high end of the interval of a level of LEVELS [µg m⁻³], in the shape of what is predicted; not below 0."""
-        typical = np.exp(_terms(predicted, known) @ np.array(self.coefficients))
+        typical = np.exp(_terms(predicted, known, self.least) @ np.array(self.coefficients))
         low, high = self.quantiles[LEVELS.index(level)]
         return np.maximum(predicted + low * typical, 0), np.maximum(predicted + high * typical, 0)
 
@@ -52,12 +56,12 @@ class Calibration:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Calibration":
         """What `to_json` gave."""
-        return cls(tuple(content["coefficients"]), tuple((low, high) for low, high in content["quantiles"]))
+        return cls(tuple(content["coefficients"]), tuple((a, b) for a, b in content["quantiles"]), content["least"])
 
 
-def _terms(predicted: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _terms(predicted: np.ndarray, known: np.ndarray, least: float) -> np.ndarray:
     """What an error's size depends on, on (…, 3)."""
-    logs = np.log(np.maximum(predicted, LEAST)), np.log(np.maximum(known, REACH))
+    logs = np.log(np.maximum(predicted, LEAST)), np.log(np.maximum(known, least))
     return np.stack([np.ones_like(logs[0]), *logs], -1)
 
 
