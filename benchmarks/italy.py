@@ -15,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from lightgbm import LGBMRegressor
 
 import airloom
 from airloom.files import write_json
 from airloom.kinds import open_run, open_study
-from airloom.kriging import NEAREST, distances
 from airloom.methods.pointconv.folds import folds
+from airloom.verify.baselines import Network, gradient_boosting_of_neighbours
 from airloom.verify.scores import differences, pair, score_rows
 from airloom.verify.tables import overall
 
@@ -43,34 +42,27 @@ def covariates(table: Path, stations: pl.DataFrame) -> np.ndarray:
     )
 
 
-def boosted(values: np.ndarray, dates: np.ndarray, known: np.ndarray, apart: np.ndarray, left_out: np.ndarray) -> np.ndarray:
-    """Values of the stations that are left out, on (time, station)."""
-    weight = np.maximum(apart, NEAREST) ** -2.0 * ~left_out
-    np.fill_diagonal(weight, 0)
-    there = np.isfinite(values) & ~left_out
-    total, sums = there.astype(float) @ weight.T, np.where(there, values, 0) @ weight.T
-    near = np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
+def network(
+    values: np.ndarray, dates: np.ndarray, known: np.ndarray, place: tuple[np.ndarray, np.ndarray], left_out: np.ndarray
+) -> Network:
+    """What boosting is told: covariates, season and weekday."""
     angle = 2 * np.pi * (dates - dates.astype("datetime64[Y]")).astype(int) / 365.25
     calendar = np.stack([np.sin(angle), np.cos(angle), (dates.astype(int) + 3) % 7], 1)
-    shape = *values.shape, known.shape[1] + 4
-    inputs = np.empty(shape, np.float32)
-    inputs[..., 0], inputs[..., 1:4], inputs[..., 4:] = near, calendar[:, None], known
-    model = LGBMRegressor(
-        n_estimators=400,
-        learning_rate=0.05,
-        num_leaves=31,
-        min_child_samples=50,
-        subsample=0.8,
-        subsample_freq=1,
-        colsample_bytree=0.8,
-        reg_lambda=1.0,
-        random_state=0,
-        n_jobs=2,
-        verbose=-1,
+    features = np.concatenate(
+        [np.broadcast_to(a, (*values.shape, a.shape[-1])) for a in (known[None], calendar[:, None])], -1, dtype=np.float32
     )
-    model.fit(inputs[there], values[there])
-    asked = inputs[:, left_out]
-    return np.asarray(model.predict(asked.reshape(-1, shape[-1]))).reshape(asked.shape[:2])
+    return Network(
+        days=dates,
+        observed=values,
+        x=place[0],
+        y=place[1],
+        withheld=left_out,
+        features=features,
+        feature_names=tuple(map(str, range(features.shape[-1]))),
+        train_years=tuple(np.unique(dates.astype("datetime64[Y]").astype(int) + 1970).tolist()),
+        adapt_years=(),
+        test_days=np.ones(len(dates), bool),
+    )
 
 
 def main() -> None:
@@ -87,10 +79,11 @@ def main() -> None:
     table, values = stations.table, stations.daily.to_numpy()
     dates = stations.daily.time.to_numpy().astype("datetime64[D]")
     x, y = study.target_grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
-    known = np.column_stack([covariates(asked.data / study.networks[0].stations.metadata, table), x, y])
+    known = covariates(asked.data / study.networks[0].stations.metadata, table)
     predicted = np.full(values.shape, np.nan)
     for left_out in folds(leave, x, y, table["name"].to_list(), study.seed):
-        predicted[:, left_out] = boosted(values, dates, known, distances(x, y), left_out)
+        told = network(values, dates, known, (x, y), left_out)
+        predicted[:, left_out] = gradient_boosting_of_neighbours(told)[:, left_out]
     everyone = np.ones(len(table), bool)
     theirs = pair(predicted, values, dates, table, everyone, model=EVERY)
     ours = pl.read_parquet(asked.run / "pairs.parquet").filter(
