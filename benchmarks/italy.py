@@ -20,7 +20,8 @@ import airloom
 from airloom.files import write_json
 from airloom.kinds import open_run, open_study
 from airloom.methods.pointconv.folds import folds
-from airloom.verify.baselines import Network, gradient_boosting_of_neighbours
+from airloom.methods.pointconv.validate import baseline_network
+from airloom.verify.baselines import gradient_boosting_of_neighbours
 from airloom.verify.scores import differences, pair, score_rows
 from airloom.verify.tables import overall
 
@@ -42,27 +43,12 @@ def covariates(table: Path, stations: pl.DataFrame) -> np.ndarray:
     )
 
 
-def network(
-    values: np.ndarray, dates: np.ndarray, known: np.ndarray, place: tuple[np.ndarray, np.ndarray], left_out: np.ndarray
-) -> Network:
-    """What boosting is told: covariates, season and weekday."""
+def told(known: np.ndarray, dates: np.ndarray) -> np.ndarray:
+    """Covariates, season and weekday, on (time, station, feature)."""
     angle = 2 * np.pi * (dates - dates.astype("datetime64[Y]")).astype(int) / 365.25
     calendar = np.stack([np.sin(angle), np.cos(angle), (dates.astype(int) + 3) % 7], 1)
-    features = np.concatenate(
-        [np.broadcast_to(a, (*values.shape, a.shape[-1])) for a in (known[None], calendar[:, None])], -1, dtype=np.float32
-    )
-    return Network(
-        days=dates,
-        observed=values,
-        x=place[0],
-        y=place[1],
-        withheld=left_out,
-        features=features,
-        feature_names=tuple(map(str, range(features.shape[-1]))),
-        train_years=tuple(np.unique(dates.astype("datetime64[Y]").astype(int) + 1970).tolist()),
-        adapt_years=(),
-        test_days=np.ones(len(dates), bool),
-    )
+    parts = known[None], calendar[:, None]
+    return np.concatenate([np.broadcast_to(a, (len(dates), len(known), a.shape[-1])) for a in parts], -1, dtype=np.float32)
 
 
 def main() -> None:
@@ -79,11 +65,11 @@ def main() -> None:
     table, values = stations.table, stations.daily.to_numpy()
     dates = stations.daily.time.to_numpy().astype("datetime64[D]")
     x, y = study.target_grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
-    known = covariates(asked.data / study.networks[0].stations.metadata, table)
+    features = told(covariates(asked.data / study.networks[0].stations.metadata, table), dates)
     predicted = np.full(values.shape, np.nan)
     for left_out in folds(leave, x, y, table["name"].to_list(), study.seed):
-        told = network(values, dates, known, (x, y), left_out)
-        predicted[:, left_out] = gradient_boosting_of_neighbours(told)[:, left_out]
+        network = baseline_network(dates, values, (x, y), features, left_out, study.seed)
+        predicted[:, left_out] = gradient_boosting_of_neighbours(network)[:, left_out]
     everyone = np.ones(len(table), bool)
     theirs = pair(predicted, values, dates, table, everyone, model=EVERY)
     ours = pl.read_parquet(asked.run / "pairs.parquet").filter(

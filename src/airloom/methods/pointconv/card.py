@@ -31,7 +31,8 @@ def card(study: FusionStudy, scores: Mapping[str, Any], weights: int) -> str:
         f"`{study.method.preset}`, {weights:,} weights, taught by {study.teachers}; {_seen(study)}.",
         f"Made by `airloom run studies/{study.name}.yaml`, airloom {__version__}.",
         *(_scores(scores, target) for target in withheld(scores)),
-        _intervals(scores["intervals"]),
+        "## Intervals at left-out stations\n\n"
+        + _table(("nominal", "found [%]", "mean width [µg m⁻³]"), interval_rows(scores["intervals"])),
         "## For\n\n" + _list(FOR),
         "## Not for\n\n" + _list(NOT_FOR),
     ]
@@ -67,8 +68,9 @@ def _scores(scores: Mapping[str, Any], target: str) -> str:
     )
 
 
-def _intervals(found: Sequence[Mapping[str, Any]]) -> str:
-    lines = [
+def interval_rows(found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """What `intervals.coverage` found in print: nominal, found [%], mean width [µg m⁻³]."""
+    return [
         (
             f"{r['nominal']:.0%}",
             with_interval(100 * r["coverage"], [100 * c for c in r["coverage_ci"]], digits=1),
@@ -76,7 +78,6 @@ def _intervals(found: Sequence[Mapping[str, Any]]) -> str:
         )
         for r in found
     ]
-    return "## Intervals at left-out stations\n\n" + _table(("nominal", "found [%]", "mean width [µg m⁻³]"), lines)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -32,9 +32,8 @@ class PlaceEffect(nn.Module):
         known = torch.from_numpy(np.asarray(places, np.float32))
         self.register_buffer("centre", known.mean(0))
         spread = known.std(0, correction=0)
-        self.register_buffer(
-            "scale", torch.where(spread > ALIKE, spread, torch.inf)
-        )  # nothing is learnt of what all places share
+        # nothing is learnt of what all places share, so nothing is said of it elsewhere
+        self.register_buffer("scale", torch.where(spread > ALIKE, spread, torch.inf))
         last = nn.Linear(width, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)

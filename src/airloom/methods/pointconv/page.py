@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from airloom.methods.pointconv.card import interval_rows
 from airloom.methods.pointconv.network import PointConvFusion
 from airloom.nets.pointconv import PointConv
 from airloom.verify.figures import MAP_COLOURS, STYLE
@@ -99,15 +100,7 @@ def _world(found: Mapping[str, Any] | None) -> str:
 
 
 def _intervals(found: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        (
-            f"{r['nominal']:.0%}",
-            with_interval(100 * r["coverage"], [100 * c for c in r["coverage_ci"]], digits=1),
-            f"{r['width']:.1f}",
-        )
-        for r in found
-    ]
-    return table(("Nominal", "Found [%]", "Mean width [µg m⁻³]"), rows) + (
+    return table(("Nominal", "Found [%]", "Mean width [µg m⁻³]"), interval_rows(found)) + (
         '<p class="note">How many observations at left-out stations lie within the intervals, which other stations\' errors calibrated '
         "(split conformal; an error's size follows the predicted value and how well stations know the place).</p>"
     )

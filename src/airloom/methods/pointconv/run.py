@@ -244,7 +244,7 @@ class FusionRun(Carrier[FusionStudy]):
     def _training(self) -> Path:
         return self.folder / "training"
 
-    @property
+    @cached_property
     def _attributes(self) -> dict[str, str]:
         told = [a for o in self._observed for a in (o.values, o.row, o.column)]
         told += [self._fuser.maps, self._fuser.places, *(self._details if self.study.adaptation else ())]

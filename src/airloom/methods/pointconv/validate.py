@@ -99,7 +99,7 @@ def _fold(
         values, known = (np.full((len(target.dates), int(left_out.sum())), np.nan) for _ in range(2))
         values[some], known[some] = fuser(seen[0]).at(seen, some, asked)
         found |= {_key(NAME, number): values, "known": known}
-    network = _network(target.dates, target.values, case.places, case.features, left_out, seed)
+    network = baseline_network(target.dates, target.values, case.places, case.features, left_out, seed)
     return found | {_key(name, None): BASELINES[name].predict(network)[:, left_out] for name in baselines}
 
 
@@ -107,7 +107,7 @@ def _key(model: str, phase: int | None) -> str:
     return model if phase is None else f"{model} {phase}"
 
 
-def _network(
+def baseline_network(
     days: np.ndarray,
     observed: np.ndarray,
     places: tuple[np.ndarray, np.ndarray],
@@ -115,7 +115,7 @@ def _network(
     left_out: np.ndarray,
     seed: int,
 ) -> Network:
-    """What baselines see: the same stations, the same days, and the maps at the stations, on (station, feature)."""
+    """What baselines see: the same stations, the same days, and `features` on (station, feature) or (time, station, feature)."""
     years = tuple(int(y) for y in np.unique(days.astype("datetime64[Y]").astype(int) + 1970))
     return Network(
         days=days,
