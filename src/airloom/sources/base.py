@@ -30,6 +30,15 @@ METADATA = {
     "type": pl.String,  # background, industrial, traffic; null where unknown
     "area": pl.String,  # urban, suburban, rural; null where unknown
 }
+SERIES = {  # what a station may measure hour by hour: canonical unit
+    **dict.fromkeys(("pm2p5", "pm10", "no2", "o3", "so2", "co"), "ug m-3"),
+    "t2m": "K",
+    "d2m": "K",
+    "sp": "Pa",
+    "tp": "mm",
+    "u10": "m s-1",
+    "v10": "m s-1",
+}
 StationType = Literal["background", "industrial", "traffic"]
 StationArea = Literal["urban", "suburban", "rural"]
 
@@ -94,6 +103,57 @@ class StationSource(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A variable in a file: its name there and its unit; of the wind, whose names are of speed and direction, both."""
+
+    name: str
+    units: str
+    direction: str | None = None
+
+
+@dataclass(frozen=True)
+class SeriesRecords:
+    """Stations with several variables as a source found them: `metadata` with METADATA's columns; `hourly` with `station`, `start` in
+    UTC, `part`, the file, and a column for each variable in SERIES' units, null where there is no value; nothing screened yet.
+    """
+
+    metadata: pl.DataFrame
+    hourly: pl.DataFrame
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+class SeriesSource(ABC):
+    """Hourly observations of several variables at stations."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    @abstractmethod
+    def open(
+        self,
+        observations: Sequence[Path],
+        metadata: Path,
+        columns: Mapping[str, "Column"],
+        *,
+        timezone: str,
+        marks: Literal["start", "end"],
+    ) -> SeriesRecords:
+        """The variables of `columns`, by canonical name.
+
+        Arguments:
+            observations: files, or zip archives of files.
+            metadata: table of the stations with `station`, `lon`, `lat`.
+            columns: what each variable is called there, and its unit.
+            timezone: clock of times that carry no offset.
+            marks: whether a time is the start or the end of its hour.
+
+        Raises:
+            StudyError: the time zone is unknown.
+            DataError: a file is broken or lacks a column, or a value is no number; a unit is unknown.
+        """
 
 
 class LayerSource(ABC):

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
-from zoneinfo import available_timezones
 
 import numpy as np
 import polars as pl
@@ -13,6 +12,7 @@ from pyproj.exceptions import CRSError
 from airloom.errors import DataError, StudyError, nearest
 from airloom.ledger import Ledger
 from airloom.sources.base import METADATA, OBSERVATIONS, StationArea, StationRecords, StationSource, StationType
+from airloom.sources.clock import times, to_utc
 from airloom.sources.members import Member, members
 from airloom.sources.tables import identifiers, micrograms, numbers, read_table, require_columns
 
@@ -69,7 +69,7 @@ class StationTable(StationSource):
         if len({part.schema["time"] for part in parts}) > 1:
             raise DataError("some files of observations give times with an offset from UTC, some without; open them apart.")
         rows = _starts(pl.concat(parts), marks)
-        rows = _to_utc(rows, timezone, ledger).with_columns(value=pl.col("value") * factor)
+        rows = to_utc(rows, timezone, ledger).with_columns(value=pl.col("value") * factor)
         stations = _metadata(metadata, names, types or {}, shared=metadata in observations)
         stations = _in_degrees(stations, crs) if crs else stations
         return StationRecords(stations, rows.select(*OBSERVATIONS), ledger)
@@ -98,7 +98,7 @@ def _observations(member: Member, names: Mapping[str, str]) -> pl.DataFrame:
     valid = _flags(table["valid"], where) if "valid" in table.columns else pl.repeat(True, len(table), eager=True)
     return table.select(
         identifiers(table["station"], where),
-        _times(table["time"], where),
+        times(table["time"], where),
         numbers(table["value"], where),
         valid.alias("valid"),
     )
@@ -115,40 +115,6 @@ def _flags(column: pl.Series, where: str) -> pl.Series:
     return text.replace_strict(TRUTH, default=False, return_dtype=pl.Boolean)
 
 
-def _times(column: pl.Series, where: str) -> pl.Series:
-    """Times as Datetime[µs]; those that carry an offset from UTC are turned to UTC."""
-    if column.null_count():
-        raise DataError(f"{where}: {column.null_count()} rows have no time. Leave these rows out of the file.")
-    if column.dtype == pl.String:
-        column = _parse_times(column, where)
-    if not isinstance(column.dtype, pl.Date | pl.Datetime):
-        raise DataError(f"{where}: column {column.name!r} holds {column.dtype}, expected times such as 2023-07-01 13:00.")
-    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
-        return column.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
-    return column.cast(pl.Datetime("us"))
-
-
-def _parse_times(column: pl.Series, where: str) -> pl.Series:
-    """Times out of ISO text: a date; a date and a time; or these and an offset."""
-    text = column.str.replace("T", " ", literal=True).str.replace("Z", "+0000", literal=True)
-    offset = text.str.contains(r":\d\d ?[+-]\d\d:?\d\d$")
-    if offset.all():
-        text = text.str.replace(r" ?([+-]\d\d):?(\d\d)$", "$1$2")
-        forms = ("%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%d %H:%M%z")
-        tries = [text.str.to_datetime(f, time_unit="us", time_zone="UTC", strict=False) for f in forms]
-    else:
-        tries = [text.str.to_datetime(f, time_unit="us", strict=False) for f in ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M")]
-        tries.append(text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")))
-    found = pl.select(pl.coalesce(tries)).to_series().alias(column.name)
-    strange = column.filter(found.is_null())
-    if len(strange):
-        raise DataError(
-            f"{where}: {strange[0]!r} in column {column.name!r} is no time that can be read ({len(strange)} such rows). "
-            "Write 2023-07-01 13:00, all times with or all without an offset; midnight is 00:00 of the next day."
-        )
-    return found
-
-
 def _starts(rows: pl.DataFrame, marks: Literal["start", "end"]) -> pl.DataFrame:
     """Adds `hours`, the length of the intervals, and makes `time` their start on the clock of the file."""
     daily = (rows["time"].dt.truncate("1d") == rows["time"]).all()
@@ -161,42 +127,6 @@ def _starts(rows: pl.DataFrame, marks: Literal["start", "end"]) -> pl.DataFrame:
     hours = 24 if daily else 1
     shift = pl.duration(hours=hours if marks == "end" else 0)
     return rows.with_columns(time=pl.col("time") - shift, hours=pl.lit(float(hours)))
-
-
-def _to_utc(rows: pl.DataFrame, timezone: str, ledger: Ledger) -> pl.DataFrame:
-    """Adds `start` in UTC; rows of hours that the clock skips are left out."""
-    if rows.schema["time"] == pl.Datetime("us", "UTC"):
-        return rows.rename({"time": "start"})
-    first, last = (_localised(rows["time"], timezone, which) for which in ("earliest", "latest"))
-    rows = rows.with_columns(start=first, later=last)
-    for station, count in _counts(rows.filter(pl.col("start").is_null())):
-        ledger.out("value", station, f"the hour does not exist on the clock of {timezone}", count)
-    rows = rows.filter(pl.col("start").is_not_null())
-    twice = pl.col("start") != pl.col("later")
-    order = pl.int_range(pl.len()).over("part", "station", "time")
-    among = pl.len().over("part", "station", "time")
-    folds = rows.with_row_index().filter(twice).with_columns(order=order, among=among)
-    for station, count in _counts(folds.filter(pl.col("among") == 1)):
-        ledger.changed("value", station, f"the hour occurs twice on the clock of {timezone}; taken as the first", count)
-    second = folds.filter(pl.col("order") > 0).select("index", second=pl.lit(True))
-    rows = rows.with_row_index().join(second, on="index", how="left", maintain_order="left")
-    return rows.with_columns(start=pl.when("second").then("later").otherwise("start"))
-
-
-def _localised(times: pl.Series, timezone: str, ambiguous: Literal["earliest", "latest"]) -> pl.Series:
-    """Naive times as UTC; null where the clock skips them."""
-    try:
-        local = times.dt.replace_time_zone(timezone, ambiguous=ambiguous, non_existent="null")
-    except pl.exceptions.PolarsError as error:
-        raise StudyError(
-            f"stations.timezone: {timezone!r} is not a time zone; {nearest(timezone, available_timezones())}."
-        ) from error
-    return local.dt.convert_time_zone("UTC")
-
-
-def _counts(rows: pl.DataFrame) -> list[tuple[str, int]]:
-    """Rows of each station, sorted by station."""
-    return rows.group_by("station").len().sort("station").rows()
 
 
 def _metadata(path: Path, names: Mapping[str, str], types: Mapping[str, Meaning], *, shared: bool) -> pl.DataFrame:
