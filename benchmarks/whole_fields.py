@@ -28,7 +28,7 @@ from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.reproduce import reproduce
 from airloom.methods.pointconv.study import FusionStudy
 from airloom.methods.pointconv.teach import SCALES, World, make_world, make_worlds
-from airloom.methods.pointconv.train import Trainer
+from airloom.methods.pointconv.train import trainer
 
 RESULTS = Path(__file__).parent / "results" / "whole_fields.json"
 VARIABLES = "pm2p5", "relative_humidity", "wind"
@@ -101,7 +101,7 @@ def scored(
         "folder": asked.folder / "training" / name,
     }
     options = {"steps": part.practice.steps, "learning_rate": part.practice.learning_rate, **facts}
-    log = Trainer(network, Teacher(seen, part.practice), Teacher(exam, part.practice), **options).run(
+    log = trainer(network, Teacher(seen, part.practice), Teacher(exam, part.practice), **options).run(
         lambda what, done, total: print(f"\r{name}: {what} {done}/{total}", end="", flush=True)
     )
     found = reproduce(network, field[0], networks, field[0].maps, asked.cell, draws=1000, seed=0)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from airloom.methods.pointconv.intervals import LEVELS, Calibration, coverage
+from airloom.verify.intervals import LEVELS, Calibration, coverage
 
 
 def world(seed: int, days: int = 60, stations: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

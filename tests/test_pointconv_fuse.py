@@ -12,12 +12,12 @@ from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.grid import Grid
 from airloom.ledger import Ledger
 from airloom.methods.pointconv import live
-from airloom.methods.pointconv.intervals import Calibration
 from airloom.methods.pointconv.live import fuse, new_tables
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.model import Model
 from airloom.methods.pointconv.sensors import on_cells, read_sensors
 from airloom.methods.pointconv.study import FusionStudy
+from airloom.verify.intervals import Calibration
 from tests.test_pointconv_run import STUDY
 
 GRID = Grid.around(10.3, 51.2, cell=10000, shape=(32, 32))

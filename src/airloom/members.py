@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
@@ -14,15 +14,13 @@ from airloom.errors import AirloomError
 from airloom.files import full_disk_named
 from airloom.learn.stop import Stopped, stop_asked
 from airloom.progress import Progress
-from airloom.study import Study
 
 STOPPED = 130  # exit status of a member that was stopped and saved
+Work = Callable[[Progress], object]  # trains a member; must be picklable, as a function of a module and its arguments
 
 
-def side_by_side(
-    study: Study, data: Path, folder: Path, members: Sequence[int], *, at_once: int, progress: Progress
-) -> None:
-    """Train members `at_once` at a time, each with its share of the cores.
+def side_by_side(members: Sequence[Work], folder: Path, *, at_once: int, progress: Progress) -> None:
+    """Train members of the run in `folder`, `at_once` at a time, each with its share of the cores.
 
     Raises:
         Stopped: SIGTERM or SIGINT came; every member has saved its last whole epoch.
@@ -36,7 +34,7 @@ def side_by_side(
     with stop_asked() as asked:
         while waiting or working:
             while waiting and len(working) < at_once and not asked() and not failed:
-                working.append(context.Process(target=_member, args=(study, data, folder, waiting.pop(0), threads, told)))
+                working.append(context.Process(target=_member, args=(waiting.pop(0), folder, threads, told)))
                 working[-1].start()
             failed = failed or _listen(told, progress)
             if asked() or failed:
@@ -73,11 +71,9 @@ def _stop(working: Sequence[BaseProcess]) -> None:
             os.kill(process.pid, signal.SIGTERM)
 
 
-def _member(study: Study, data: Path, folder: Path, member: int, threads: int, told: Queue) -> None:
+def _member(work: Work, folder: Path, threads: int, told: Queue) -> None:
     """Train one member in this process."""
     import torch
-
-    from airloom.run import Run
 
     torch.set_num_threads(threads)
     parent = os.getppid()
@@ -89,7 +85,7 @@ def _member(study: Study, data: Path, folder: Path, member: int, threads: int, t
 
     try:
         with full_disk_named(folder):
-            Run(study, data, folder, progress=tell).train_member(member)
+            work(tell)
     except Stopped:
         sys.exit(STOPPED)
     except AirloomError as error:

@@ -11,7 +11,7 @@ run.report()
 
 import shutil
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from airloom.members import side_by_side
 from airloom.networks import Networks
 from airloom.parts import Phase
 from airloom.products import Products
+from airloom.progress import Progress
 from airloom.stations import split
 from airloom.study import Study
 from airloom.training import Training
@@ -95,7 +96,8 @@ class Run(Carrier[Study]):
                 _ = self._normaliser  # written once, before members and other ranks read it
             self.ranks.wait()
             if at_once > 1:
-                side_by_side(self.study, self.data, self.folder, members, at_once=at_once, progress=self.progress)
+                work = [partial(_train_member, self.study, self.data, self.folder, m) for m in members]
+                side_by_side(work, self.folder, at_once=at_once, progress=self.progress)
             else:
                 for member in members:
                     self.train_member(member)
@@ -329,3 +331,8 @@ class Run(Carrier[Study]):
     def _field(self, model: Model) -> xr.Dataset:
         """A field, whole."""
         return self._products.read(model, int(self._test_days().sum()))
+
+
+def _train_member(study: Study, data: Path, folder: Path, member: int, progress: Progress) -> None:
+    """Train one member of a run in a process of its own."""
+    Run(study, data, folder, progress=progress).train_member(member)

@@ -327,13 +327,13 @@ def parse(content: dict[str, Any], *, where: str, model: type[BaseModel] = Study
 def keys(part: type[BaseModel] = Study, above: str = "") -> Iterator[tuple[str, str, str]]:
     """Every key of a study: its dotted name, its default ("needed" where it has none), and what it is."""
     for name, info in part.model_fields.items():
-        inner = _model(info.annotation)
+        inner = _models(info.annotation)
         many = "[]" if inner and get_origin(info.annotation) is tuple else ""
         default = "needed" if info.is_required() else "" if inner else str(info.default)
-        what = info.description or (inner.__doc__ if inner else "") or ""
+        what = info.description or (inner[0].__doc__ if inner else "") or ""
         yield f"{above}{name}{many}", default, what.splitlines()[0]
-        if inner:
-            yield from keys(inner, f"{above}{name}{many}.")
+        for one in inner:
+            yield from keys(one, f"{above}{name}{f'[{_kind(one)}]' if len(inner) > 1 else many}.")
 
 
 def _explain(error: dict[str, Any], model: type[BaseModel]) -> str:
@@ -352,16 +352,26 @@ def _explain(error: dict[str, Any], model: type[BaseModel]) -> str:
 
 def _part(location: tuple[Any, ...], part: type[BaseModel]) -> type[BaseModel]:
     """The model at a location of what `part` describes."""
+    among: list[type[BaseModel]] = []
     for key in location:
         if isinstance(key, int):
             continue
-        if key in part.model_fields:  # else a key of a mapping such as stations.types
-            part = _model(part.model_fields[key].annotation) or part
+        if kind := next((m for m in among if _kind(m) == key), None):
+            part = kind
+        elif key in part.model_fields:  # else a key of a mapping such as stations.types
+            among = _models(part.model_fields[key].annotation)
+            part = among[0] if among else part
     return part
 
 
-def _model(annotation: Any) -> type[BaseModel] | None:
-    """The pydantic model inside an annotation such as `tuple[Phase, ...]` or `WeatherPart | None`."""
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The pydantic models inside an annotation such as `tuple[Phase, ...]` or `WeatherPart | None`; several where it is one of many kinds."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((m for a in get_args(annotation) if (m := _model(a))), None)
+        return [annotation]
+    return [m for a in get_args(annotation) for m in _models(a)]
+
+
+def _kind(part: type[BaseModel]) -> str | None:
+    """The word in `kind` by which a part is told from others in its place."""
+    info = part.model_fields.get("kind")
+    return str(info.default) if info else None

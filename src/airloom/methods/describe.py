@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ def describe(study: Study) -> list[Row]:
     return rows(study.method.name, network, inputs)
 
 
-def rows(title: str, network: nn.Module, *inputs: Tensor | dict[str, Tensor]) -> list[Row]:
+def rows(title: str, network: nn.Module, *inputs: Any) -> list[Row]:
     """The parts of a network called `title`, for one sample of its inputs."""
     shapes: dict[str, tuple[int, ...]] = {}
     for name, part in network.named_modules():
@@ -101,6 +102,6 @@ def _run(name: str, part: nn.Module) -> list[str]:
     return [n for below, held in part.named_children() for n in _run(f"{name}.{below}", held)]
 
 
-def _shape(given: Tensor | Sequence[Tensor]) -> tuple[int, ...]:
+def _shape(given: Tensor | Sequence[Any]) -> tuple[int, ...]:
     """Of a tensor, or of the last of several."""
-    return tuple((given if isinstance(given, Tensor) else given[-1]).shape)
+    return tuple((given if isinstance(given, Tensor) else [g for g in given if isinstance(g, Tensor)][-1]).shape)

@@ -14,11 +14,11 @@ from airloom.errors import CheckpointError
 from airloom.files import whole
 from airloom.methods.pointconv.effect import PlaceEffect
 from airloom.methods.pointconv.fuse import Adapted, Fuser
-from airloom.methods.pointconv.intervals import Calibration
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.network import PointConvFusion
 from airloom.methods.pointconv.study import FusionStudy
 from airloom.study import parse
+from airloom.verify.intervals import Calibration
 
 MODEL = "model.safetensors"  # in the folder of a run
 

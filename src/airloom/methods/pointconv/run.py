@@ -32,7 +32,6 @@ from airloom.ledger import Ledger
 from airloom.methods.pointconv.adapt import adapt
 from airloom.methods.pointconv.card import card
 from airloom.methods.pointconv.fuse import Adapted, Fuser, Observed
-from airloom.methods.pointconv.intervals import Calibration, coverage
 from airloom.methods.pointconv.lessons import Teacher
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.model import MODEL, Model
@@ -42,10 +41,11 @@ from airloom.methods.pointconv.region import features_of, maps_of, with_heights
 from airloom.methods.pointconv.reproduce import reproduce
 from airloom.methods.pointconv.study import FusionStudy, LeaveOut
 from airloom.methods.pointconv.teach import World, make_worlds, worlds_folder
-from airloom.methods.pointconv.train import Trainer
+from airloom.methods.pointconv.train import trainer
 from airloom.methods.pointconv.validate import Case, LeftOut, cross_validate
 from airloom.stations import Stations
 from airloom.verify.collect import means
+from airloom.verify.intervals import Calibration, coverage
 from airloom.verify.report import write_report
 from airloom.verify.tables import evaluate
 
@@ -93,7 +93,7 @@ class FusionRun(Carrier[FusionStudy]):
             self._write_study()
             *seen, unseen = self._worlds
             asked = self.study.practice
-            log = Trainer(
+            log = trainer(
                 network_of(self.study),
                 Teacher(seen, asked),
                 Teacher([unseen], asked),
