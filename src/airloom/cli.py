@@ -115,11 +115,9 @@ def predict(study: StudyFile, *, data: Data = None, folder: Folder = None, worke
 @app.command
 def evaluate(study: StudyFile, *, data: Data = None, folder: Folder = None, workers: Workers = 2, set_: Set = None) -> None:
     """Score the fields at stations beside the baselines; prints the table and writes scores.json."""
-    from airloom.verify.tables import summary_table, withheld
-
     with _run(study, data, folder, workers, set_) as run:
         scores = run.evaluate()
-    Console().print(*(summary_table(scores, target) for target in withheld(scores)), sep="\n\n")
+    _print(kinds.tables(run.study, scores))
 
 
 @app.command
@@ -283,7 +281,7 @@ def bench(
 
 @app.command(name="keys")
 def print_keys(
-    method: Annotated[str, Parameter(help="Of the studies of which method: dacno2 or pointconv.")] = "dacno2",
+    method: Annotated[str, Parameter(help="Of the studies of which method: dacno2, pointconv or aqnet.")] = "dacno2",
 ) -> None:
     """Every key that a study may have, with its default and what it means."""
     table = Table("key", "default", "what it is", box=None)
@@ -322,14 +320,12 @@ def _folder(study: AnyStudy, given: Path | None) -> Path:
 
 def _tell(run: AnyRun, scores: Mapping[str, Any]) -> None:
     """The scores as tables, and where everything lies."""
-    from airloom.verify.tables import field_table, summary_table, withheld
-
-    screen = Console()
-    screen.print(*(summary_table(scores, target) for target in withheld(scores)), sep="\n\n")
-    if (fields := field_table(scores)) is not None:
-        screen.print()
-        screen.print(fields)
+    _print(kinds.tables(run.study, scores))
     print(f"fields: {run.netcdf}\nscores: {run.folder / 'scores.json'}\nreport: {run.folder / 'report.html'}")
+
+
+def _print(tables: "list[Table]") -> None:
+    Console().print(*tables, sep="\n\n")
 
 
 @contextmanager

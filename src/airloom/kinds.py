@@ -11,25 +11,30 @@ from airloom.study import Study, parse, read_file
 from airloom.study import keys as keys_of
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from airloom.methods.aqnet.run import SeriesRun
+    from airloom.methods.aqnet.study import SeriesStudy
     from airloom.methods.describe import Row
     from airloom.methods.pointconv.run import FusionRun
     from airloom.methods.pointconv.study import FusionStudy
     from airloom.run import Run
 
-AnyStudy = Union[Study, "FusionStudy"]
-AnyRun = Union["Run", "FusionRun"]
+AnyStudy = Union[Study, "FusionStudy", "SeriesStudy"]
+AnyRun = Union["Run", "FusionRun", "SeriesRun"]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """The schema of a study file, what carries such a study, and what looks at it before; each as "module:name", imported when
-    first asked for.
+    """The schema of a study file, what carries such a study, what looks at it before, and its scores as tables; each as
+    "module:name", imported when first asked for.
     """
 
     study: str
     run: str
     check: str
     describe: str
+    tables: str = "airloom.verify.tables:tables"
 
 
 GRIDDED = Kind("airloom.study:Study", "airloom.run:Run", "airloom.check:lines", "airloom.methods.describe:describe")
@@ -39,7 +44,13 @@ KINDS = {
             f"airloom.methods.pointconv.{name}"
             for name in ("study:FusionStudy", "run:FusionRun", "look:check", "look:describe")
         )
-    )
+    ),
+    "aqnet": Kind(
+        *(
+            f"airloom.methods.aqnet.{name}"
+            for name in ("study:SeriesStudy", "run:SeriesRun", "look:check", "look:describe", "tables:tables")
+        )
+    ),
 }
 
 
@@ -99,6 +110,11 @@ def describe(study: AnyStudy) -> "list[Row]":
         StudyError: the method refuses the study.
     """
     return _named(_of(study).describe)(study)
+
+
+def tables(study: AnyStudy, scores: Mapping[str, Any]) -> "list[Table]":
+    """A study's scores for a terminal."""
+    return _named(_of(study).tables)(scores)
 
 
 def _of(study: AnyStudy) -> Kind:

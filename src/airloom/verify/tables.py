@@ -151,6 +151,12 @@ def summary_table(scores: Mapping[str, Any], target: str = "withheld") -> Table:
     return table
 
 
+def tables(scores: Mapping[str, Any]) -> list[Table]:
+    """The scores of fields as tables for a terminal: at stations that the method never saw, and of whole fields."""
+    fields = field_table(scores)
+    return [*(summary_table(scores, target) for target in withheld(scores)), *([fields] if fields else [])]
+
+
 def field_table(scores: Mapping[str, Any]) -> Table | None:
     """The scores of whole fields, at the ground and of all levels together, for a terminal; None where there are none."""
     rows = [

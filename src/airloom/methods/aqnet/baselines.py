@@ -1,0 +1,174 @@
+"""What stands beside forecasts: what anyone would try first, with the same inputs, moments and stations."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from airloom.methods.aqnet.network import RECENT, flat
+from airloom.methods.aqnet.windows import Forecasts, batches
+from airloom.progress import Progress, quiet
+
+AT_ONCE = 512  # moments
+RIDGE = 100.0
+TREES = 300
+
+
+@dataclass(frozen=True)
+class Case:
+    """Forecasts, the moments to learn from and those that are asked for, which steps are told, and the seed."""
+
+    forecasts: Forecasts
+    train: np.ndarray
+    asked: np.ndarray
+    steps: Sequence[int]
+    length: int
+    seed: int
+    progress: Progress = quiet
+
+
+Predict = Callable[[Case], np.ndarray]
+
+
+def persistence(case: Case) -> np.ndarray:
+    """The last value known; of days the mean of the last 24 hours."""
+    if case.length == 1:
+        last = case.forecasts.last[case.asked, :, 0].numpy()
+    else:
+        level = case.forecasts.hours.level[:, :, 0].numpy()
+        recent = level[case.asked[:, None] + np.arange(1 - RECENT, 1)]
+        last = _mean(recent, 1)
+    return np.repeat(last[..., None], len(case.steps), -1)
+
+
+def climatology(case: Case) -> np.ndarray:
+    """The training moments' mean of the same hour of the week and season (within 45 days of the year), station by station."""
+    hours, wanted = case.forecasts.hours, case.forecasts.wanted[:, :, 0].numpy()
+    slot = _slot(hours.clock.numpy(), case.length)
+    season = _day_of_year(hours.clock.numpy())
+    found = np.full((len(case.asked), wanted.shape[1], len(case.steps)), np.nan, np.float32)
+    for number, step in enumerate(case.steps):
+        known = wanted[case.train, :, step - 1]
+        for one in np.unique(slot[case.asked]):
+            of, to = case.train[slot[case.train] == one], np.flatnonzero(slot[case.asked] == one)
+            values = known[slot[case.train] == one]
+            apart = abs(season[case.asked[to]][:, None] - season[of][None])
+            alike = (np.minimum(apart, 365.25 - apart) <= 45).astype(np.float32)
+            there = np.isfinite(values)
+            total, count = alike @ np.where(there, values, 0), alike @ there.astype(np.float32)
+            found[to, :, number] = np.divide(total, count, out=np.full(total.shape, np.nan, np.float32), where=count > 0)
+    return found
+
+
+def ridge(case: Case) -> np.ndarray:
+    """Ridge regression on the window, one for each lead, all stations together."""
+    steps = [s - 1 for s in case.steps]
+    slopes, constant = regression(case.forecasts, case.train)
+    found = [inputs.numpy() @ slopes[:, steps] + constant[steps] for inputs, _ in _designs(case.forecasts, case.asked)]
+    return np.concatenate(found).reshape(len(case.asked), -1, len(steps))
+
+
+def regression(forecasts: Forecasts, moments: np.ndarray, known: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes on (input of `flat`, step) and constants on (step,) of the first target by ridge regression, all
+    stations together, or those `known` (bool on (station,)).
+    """
+    inner: np.ndarray | None = None
+    for inputs, wanted in _designs(forecasts, moments, known):
+        terms = np.concatenate([inputs.numpy(), np.ones((len(inputs), 1))], 1).astype(float)
+        there = np.isfinite(wanted)
+        if inner is None:
+            inner = np.zeros((terms.shape[1], terms.shape[1]))
+            outer = np.zeros((terms.shape[1], wanted.shape[1]))
+        whole = there.any(1)  # where some steps are missing, they count as the mean: few do
+        inner += terms[whole].T @ terms[whole]
+        outer += terms[whole].T @ np.where(there, wanted, 0)[whole]
+    assert inner is not None
+    penalty = RIDGE * np.diag(np.append(np.ones(len(inner) - 1), 0))
+    slopes = np.linalg.solve(inner + penalty, outer)
+    return slopes[:-1].astype(np.float32), slopes[-1].astype(np.float32)
+
+
+def gradient_boosting(case: Case) -> np.ndarray:
+    """LightGBM on the window with gaps left as gaps, one for each lead, all stations together; every second moment."""
+    from lightgbm import LGBMRegressor  # slow to import
+
+    learnt = list(_designs(case.forecasts, case.train[::2], gaps=True))
+    inputs, wanted = (np.concatenate([part[i] for part in learnt]) for i in (0, 1))
+    asked = [i for i, _ in _designs(case.forecasts, case.asked, gaps=True)]
+    stations = case.forecasts.wanted.shape[1]
+    found = []
+    for step in case.steps:
+        there = np.isfinite(wanted[:, step - 1])
+        model = LGBMRegressor(
+            n_estimators=TREES,
+            learning_rate=0.04,
+            num_leaves=31,
+            min_child_samples=200,
+            subsample=0.7,
+            subsample_freq=1,
+            colsample_bytree=0.3,
+            reg_lambda=5.0,
+            random_state=case.seed,
+            n_jobs=1,
+            deterministic=True,
+            force_row_wise=True,
+            verbose=-1,
+        )
+        model.fit(inputs[there], wanted[there, step - 1])
+        told = np.concatenate([np.asarray(model.predict(part)) for part in asked])
+        found.append(told.reshape(len(case.asked), stations))
+        case.progress(f"gradient boosting, lead {step}", len(found), len(case.steps))
+    return np.stack(found, -1)
+
+
+def _designs(
+    forecasts: Forecasts, moments: np.ndarray, known: np.ndarray | None = None, *, gaps: bool = False
+) -> Iterator[tuple[Tensor, np.ndarray]]:
+    """Inputs on (moment · station, number), with `gaps` NaN where there is none, and what is wanted on (moment · station, step)."""
+    visible = torch.ones(forecasts.wanted.shape[1], dtype=torch.bool) if known is None else torch.from_numpy(known)
+    for some in batches(moments, AT_ONCE):
+        seen = forecasts.lesson(some, visible.expand(len(some), -1)).seen
+        if gaps:
+            seen = seen._replace(inputs=_gapped(seen.inputs, forecasts.hours.channels))
+        yield flat(seen)[:, visible].flatten(0, 1), forecasts.wanted[some][:, visible, 0].flatten(0, 1).numpy()
+
+
+def _gapped(inputs: Tensor, channels: Sequence[str]) -> Tensor:
+    """Inputs with NaN where a station has no value of its own."""
+    variables = [c for c in channels if not c.startswith("log ")]
+    masks = [len(channels) + variables.index(c.removeprefix("log ")) for c in channels]
+    own = inputs[..., : len(channels)].masked_fill(inputs[..., masks] == 0, torch.nan)
+    return torch.cat([own, inputs[..., len(channels) :]], -1)
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean of what is there, NaN where nothing is."""
+    there = np.isfinite(values)
+    count = there.sum(axis)
+    total = np.where(there, values, 0).sum(axis)
+    return np.divide(total, count, out=np.full(total.shape, np.nan, values.dtype), where=count > 0)
+
+
+def _slot(clock: np.ndarray, length: int) -> np.ndarray:
+    """The hour of the week, of days the weekday."""
+    hour, weekday = _turn(clock, 0) * 24, _turn(clock, 1) * 7
+    return np.floor(weekday + 1e-4) * 24 + np.rint(hour) % 24 if length == 1 else np.floor(weekday + 1e-4)
+
+
+def _day_of_year(clock: np.ndarray) -> np.ndarray:
+    return _turn(clock, 2) * 365.25
+
+
+def _turn(clock: np.ndarray, which: int) -> np.ndarray:
+    """A cyclic encoding undone, 0 … 1."""
+    return np.arctan2(clock[:, which], clock[:, which + 3]) / (2 * np.pi) % 1
+
+
+BASELINES: dict[str, tuple[str, Predict]] = {
+    "persistence": ("Persistence", persistence),
+    "climatology": ("Climatology of hour, weekday and season", climatology),
+    "ridge": ("Ridge regression", ridge),
+    "gradient-boosting": ("Gradient boosting", gradient_boosting),
+}

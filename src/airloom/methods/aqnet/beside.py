@@ -1,0 +1,109 @@
+"""What learns beside AQ-Net's networks, given the same: the regression that speaks with them, and rivals."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from airloom.learn.checkpoint import save_weights
+from airloom.methods.aqnet.baselines import regression
+from airloom.methods.aqnet.learn import Forecasting
+from airloom.methods.aqnet.network import CLOCK, PRESETS, Preset, Regression, Seen
+from airloom.methods.aqnet.study import SeriesMethod
+from airloom.methods.aqnet.windows import width
+
+REGRESSION = "regression"
+PATCH = {24: (8, 4), 336: (24, 12)}  # length and stride by window, in hours; of others a third and a sixth
+
+
+class PlainLSTM(nn.Module):
+    """An LSTM whose last state tells what comes, each station by itself."""
+
+    def __init__(self, channels: int, targets: int, steps: int, preset: Preset, ahead: int) -> None:
+        super().__init__()
+        self.shape = targets, steps
+        between = preset.dropout if preset.layers > 1 else 0.0
+        self.lstm = nn.LSTM(channels, preset.dim, preset.layers, batch_first=True, dropout=between)
+        self.head = nn.Sequential(nn.Dropout(preset.dropout), nn.Linear(preset.dim + ahead, targets * steps))
+
+    def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:
+        """As `Forecaster`."""
+        batch, time, stations, _ = seen.inputs.shape
+        states, _ = self.lstm(seen.inputs.transpose(1, 2).reshape(batch * stations, time, -1))
+        last = [states[:, -1].view(batch, stations, -1), *([seen.ahead] if seen.ahead is not None else [])]
+        return self.head(torch.cat(last, -1)).view(batch, stations, *self.shape)
+
+
+class PatchTST(nn.Module):
+    """PatchTST (Nie et al., 2023) as the library transformers has it, with attention among channels, each station by itself.
+
+    The clock, which is no series that has gaps, joins at the end.
+    """
+
+    def __init__(self, channels: int, window: int, targets: int, steps: int, preset: Preset, ahead: int) -> None:
+        super().__init__()
+        from transformers import PatchTSTConfig, PatchTSTForPrediction
+
+        self.shape = targets, steps
+        length, stride = PATCH.get(window, (max(2, window // 3), max(1, window // 6)))
+        config = PatchTSTConfig(
+            num_input_channels=channels - CLOCK,
+            context_length=window,
+            prediction_length=steps,
+            patch_length=length,
+            patch_stride=stride,
+            d_model=preset.dim,
+            num_attention_heads=preset.heads,
+            num_hidden_layers=max(2, preset.layers),
+            ffn_dim=2 * preset.dim,
+            attention_dropout=preset.dropout,
+            ff_dropout=preset.dropout,
+            head_dropout=preset.dropout,
+            channel_attention=True,
+            scaling=None,
+            loss="mse",
+        )
+        self.patches = PatchTSTForPrediction(config)
+        self.join = nn.Linear((channels - CLOCK) * steps + CLOCK + ahead, targets * steps)
+
+    def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:
+        """As `Forecaster`."""
+        batch, time, stations, _ = seen.inputs.shape
+        along = seen.inputs[..., :-CLOCK].transpose(1, 2).reshape(batch * stations, time, -1)
+        found = self.patches(past_values=along).prediction_outputs.flatten(1).view(batch, stations, -1)
+        clock = seen.clock[:, None].expand(-1, stations, -1)
+        parts = [found, clock, *([seen.ahead] if seen.ahead is not None else [])]
+        return self.join(torch.cat(parts, -1)).view(batch, stations, *self.shape)
+
+
+@dataclass(frozen=True)
+class Beside(Forecasting):
+    """A forecast's task for another network: `which` is "regression", "lstm" or "patchtst"."""
+
+    which: str = "lstm"
+
+    def network(self, method: SeriesMethod) -> nn.Module:  # type: ignore[override]
+        """With random weights."""
+        windows, preset = self.windows, PRESETS[method.preset]
+        given = windows.ahead.shape[-1] if windows.ahead is not None else 0
+        channels, targets = width(windows.hours), len(windows.hours.targets)
+        if self.which == REGRESSION:
+            return Regression(channels, windows.window, targets, windows.steps, given)
+        if self.which == "lstm":
+            return PlainLSTM(channels, targets, windows.steps, preset, given)
+        return PatchTST(channels, windows.window, targets, windows.steps, preset, given)
+
+
+def regress(task: Beside, method: SeriesMethod, path: Path, study: str) -> None:
+    """Solve the regression of a task, of the stations that are known, and keep it."""
+    line = task.network(method)
+    assert isinstance(line, Regression)
+    slopes, constant = regression(task.windows, task.parts.train, task.known)
+    with torch.no_grad():
+        line.line.weight.copy_(torch.from_numpy(slopes.T))
+        line.line.bias.copy_(torch.from_numpy(constant))
+    save_weights(path, line, {"study": study})
+
+
+TITLES = {"lstm": "LSTM", "patchtst": "PatchTST"}

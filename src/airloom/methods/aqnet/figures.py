@@ -1,0 +1,106 @@
+"""Figures of series: skill by lead, weeks of a station, where hidden stations are missed, and what attention looks at."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from airloom.methods.aqnet.score import OURS
+from airloom.methods.aqnet.tables import title
+from airloom.verify.figures import BASELINE, GREY, INK, MAP_COLOURS, PHASES, STYLE, UNITS
+
+OTHERS = ("#d95f02", "#7570b3", "#66a61e", "#e6ab02", "#a6761d", "#666666")
+
+
+@rc_context(STYLE)
+def skill_by_lead(rows: Sequence[Mapping[str, Any]], across: str) -> Figure:
+    """R² and RMSE of every model over `across`, the lead or the share taken out; bars are 95 % intervals of ours."""
+    figure = Figure(figsize=(8.2, 3.0))
+    models = sorted({r["model"] for r in rows}, key=lambda m: (m != OURS, m))
+    colours = {m: PHASES[3] if m == OURS else c for m, c in zip(models, (INK, *OTHERS, *OTHERS), strict=False)}
+    for axes, score, label in zip(figure.subplots(1, 2), ("r2", "rmse"), ("R²", "RMSE [µg m⁻³]"), strict=True):
+        for model in models:
+            own = sorted((r for r in rows if r["model"] == model), key=lambda r: r["lead"])
+            leads, values = [r["lead"] for r in own], [r[score] for r in own]
+            width = 2.2 if model == OURS else 1.2
+            axes.plot(leads, values, "o-", color=colours[model], linewidth=width, markersize=3.5, label=title(model))
+            if model == OURS:
+                low, high = zip(*(r[f"{score}_ci"] for r in own), strict=True)
+                axes.vlines(leads, low, high, color=colours[model], linewidth=1)
+        axes.set(xlabel=across, ylabel=label)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4)
+    return figure
+
+
+@rc_context(STYLE)
+def weeks(
+    hours: np.ndarray,
+    observed: np.ndarray,
+    told: np.ndarray,
+    between: tuple[np.ndarray, np.ndarray],
+    names: Sequence[str],
+    what: str,
+) -> Figure:
+    """What was told of some stations beside what was observed, with the interval of 95 %; each on (hour, station) [µg m⁻³]."""
+    figure = Figure(figsize=(8.2, 1.8 * len(names) + 0.4))
+    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    times = hours.astype("datetime64[s]").astype(object)
+    for number, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        axes.fill_between(
+            times, between[0][:, number], between[1][:, number], color=PHASES[1], alpha=0.5, linewidth=0, label="95 %"
+        )
+        axes.plot(times, observed[:, number], color=INK, linewidth=1, label="observed")
+        axes.plot(times, told[:, number], color=PHASES[3], linewidth=1.2, label=what)
+        axes.set(title=name, ylabel=UNITS if number == len(names) // 2 else None, ylim=(0, None))
+    locator = AutoDateLocator()
+    panels[-1].xaxis.set_major_locator(locator)
+    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    return figure
+
+
+@rc_context(STYLE)
+def error_map(lon: np.ndarray, lat: np.ndarray, errors: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """RMSE and MAE of hidden stations (paper 004, Fig. 8); circles by size and colour."""
+    figure = Figure(figsize=(4.1 * len(errors), 4.0))
+    for axes, (name, values) in zip(figure.subplots(1, len(errors), squeeze=False)[0], errors.items(), strict=True):
+        largest = np.nanmax(values)
+        shown = axes.scatter(
+            lon, lat, s=20 + 180 * values / largest, c=values, cmap=MAP_COLOURS, vmin=0, edgecolor=GREY, linewidth=0.6
+        )
+        for worst in np.argsort(np.nan_to_num(values))[-3:]:
+            axes.annotate(names[worst], (lon[worst], lat[worst]), xytext=(5, 5), textcoords="offset points", fontsize=7)
+        axes.set(title=name, xlabel="longitude [°E]", ylabel="latitude [°N]", aspect=1 / np.cos(np.radians(lat.mean())))
+        figure.colorbar(shown, ax=axes, shrink=0.75, label=UNITS)
+    return figure
+
+
+@rc_context(STYLE)
+def attention_of_heads(weights: np.ndarray) -> Figure:
+    """How much each hour of the window is attended to, by head (paper 004, Fig. 4); on (head, hour), the last hour last."""
+    figure = Figure(figsize=(8.2, 2.4))
+    axes = figure.add_subplot()
+    ago = np.arange(1 - weights.shape[1], 1)
+    for number, (own, colour) in enumerate(zip(weights, (PHASES[3], BASELINE, *OTHERS[1:]), strict=False)):
+        axes.plot(ago, own * weights.shape[1], color=colour, linewidth=1.3, label=f"head {number + 1}")
+    axes.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
+    axes.set(xlabel="hours before the last that is seen", ylabel="weight / that of all alike")
+    figure.legend(loc="outside upper left", ncols=4)
+    return figure
+
+
+@rc_context(STYLE)
+def days_of_days(shares: np.ndarray) -> Figure:
+    """How much what is told of a day depends on each day that is seen (paper 004, Fig. 5); on (day told, day seen), rows add to 1."""
+    figure = Figure(figsize=(0.42 * shares.shape[1] + 2.2, 0.36 * shares.shape[0] + 1.4))
+    axes = figure.add_subplot()
+    told, seen = shares.shape
+    shown = axes.imshow(shares, cmap=MAP_COLOURS, vmin=0, aspect="auto")
+    axes.set_yticks(range(told), [f"+{i + 1}" for i in range(told)])
+    axes.set_xticks(range(seen), [f"{i + 1 - seen}" for i in range(seen)])
+    axes.set(xlabel="day that is seen", ylabel="day that is told")
+    figure.colorbar(shown, ax=axes, label="share")
+    return figure

@@ -1,0 +1,150 @@
+"""What was told beside baselines, on the same hours and stations, and how often intervals hold."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from airloom.methods.aqnet import around
+from airloom.methods.aqnet.baselines import BASELINES, Case
+from airloom.methods.aqnet.beside import TITLES
+from airloom.methods.aqnet.hours import MONDAY, WEEK, last_seen
+from airloom.methods.aqnet.learn import Forecasting, Reanalysing, thinned
+from airloom.methods.aqnet.score import OURS, Told
+from airloom.methods.aqnet.study import SeriesStudy
+from airloom.methods.aqnet.tell import Trained, errors, forecast
+from airloom.methods.aqnet.windows import to_come
+from airloom.progress import Progress, quiet
+from airloom.series import Series
+from airloom.verify.intervals import LEVELS, Calibration
+from airloom.verify.scores import interval, multiplicities
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A study, its screened series, and which fold each station is hidden in."""
+
+    study: SeriesStudy
+    series: Series
+    folds: np.ndarray
+    progress: Progress = quiet
+
+    @property
+    def observed(self) -> np.ndarray:
+        """The target on (time, station) [µg m⁻³]."""
+        return self.series.data[self.study.target].to_numpy()
+
+    def forecasts(
+        self, trained: Trained[Forecasting], others: Mapping[str, Trained[Forecasting]], found: xr.Dataset
+    ) -> Iterator[Told]:
+        """Forecasts at stations that are seen, by lead; `others` are the networks beside ours."""
+        learning = trained.learning
+        task, windows, moments = learning.task, learning.windows, learning.parts.test
+        case = Case(windows, learning.parts.train, moments, task.leads, task.length, self.study.seed, self.progress)
+        models = {OURS: found["seen"].to_numpy()}
+        for name in self.study.verification.baselines:
+            if name in TITLES:
+                models[name] = forecast(others[name], moments, task.leads)
+            else:
+                self.progress(f"baselines of {task.name}, {name}", len(models), len(self.study.verification.baselines) + 1)
+                models[name] = trained.restored(BASELINES[name][1](case))
+        yield from self._by_lead("seen", learning, models)
+
+    def hidden_forecasts(self, learning: Forecasting, found: xr.Dataset) -> Iterator[Told]:
+        """Forecasts at stations of which nothing is known, beside the persistence of what was interpolated there."""
+        last = last_seen(self.observed, learning.task.window)[learning.parts.test]
+        leads = len(learning.task.leads)
+        models = {OURS: found["hidden"].to_numpy()}
+        for name, values in self._spatial(last).items():
+            models[f"{name}, persisting"] = np.repeat(values[..., None], leads, -1)
+        yield from self._by_lead("hidden", learning, models)
+
+    def gaps(self, learning: Reanalysing, found: xr.Dataset) -> Iterator[Told]:
+        """Values of blocks that were taken out, by their share, beside what the series or the stations around say."""
+        every = np.ones(len(self.folds), bool)
+        hours = found["time"].to_numpy().astype("datetime64[h]")
+        first = int(np.searchsorted(self.series.hours, hours[0]))
+        within = slice(first, first + len(hours))
+        for share in learning.task.gaps:
+            told = found[f"gaps-{share:g}"].to_numpy()
+            taken = np.isfinite(told)
+            known = self.observed[within].astype(float)
+            left = np.where(taken, np.nan, known)
+            models = {
+                OURS: told,
+                "linear-in-time": around.along_time(left),
+                "inverse-distance": around.inverse_distance(left, every, *self.series.metres),
+            }
+            yield Told(learning.task.name, "gaps", share, hours, np.where(taken, known, np.nan), models)
+
+    def hidden(self, learning: Reanalysing, found: xr.Dataset) -> Told:
+        """Series at stations of which nothing is known, beside what others say at the same hours."""
+        hours = found["time"].to_numpy().astype("datetime64[h]")
+        first = int(np.searchsorted(self.series.hours, hours[0]))
+        known = self.observed[first : first + len(hours)].astype(float)
+        return Told(
+            learning.task.name, "hidden", 0, hours, known, {OURS: found["hidden"].to_numpy(), **self._spatial(known)}
+        )
+
+    def covered(
+        self, trained: Trained[Forecasting] | Trained[Reanalysing], told: Sequence[Told]
+    ) -> Iterator[dict[str, Any]]:
+        """How often intervals that the validating weeks calibrate hold in the test."""
+        for one in told:
+            step = int(one.lead) - 1 if isinstance(trained.learning, Forecasting) else None
+            calibration = calibration_of(trained, step, self.study.seed)
+            for level in LEVELS:
+                yield self._row(one, calibration, level)
+
+    def _row(self, told: Told, calibration: Calibration, level: float) -> dict[str, Any]:
+        """Coverage and width of one level; weeks are resampled."""
+        ours = told.models[OURS]
+        there = np.isfinite(ours) & np.isfinite(told.observed)
+        low, high = calibration.between(level, ours[there], np.ones(there.sum()))
+        inside = (told.observed[there] >= low) & (told.observed[there] <= high)
+        week = (told.hours.astype(int) - MONDAY) // WEEK
+        known, index = np.unique(week[np.nonzero(there)[0]], return_inverse=True)
+        hits, number = np.bincount(index, inside), np.bincount(index)
+        drawn = multiplicities(len(known), self.study.verification.draws, self.study.seed)
+        return {
+            "task": told.task,
+            "what": told.what,
+            "lead": told.lead,
+            "nominal": level,
+            "coverage": float(inside.mean()),
+            "coverage_ci": interval((drawn @ hits) / (drawn @ number)),
+            "width": float((high - low).mean()),
+        }
+
+    def _by_lead(self, what: str, learning: Forecasting, models: Mapping[str, np.ndarray]) -> Iterator[Told]:
+        """A `Told` a lead, with what was observed there."""
+        task, moments = learning.task, learning.parts.test
+        wanted = to_come(self.observed[..., None], task.reach, task.length)[moments][:, :, 0]
+        for number, lead in enumerate(task.leads):
+            hours = self.series.hours[moments] + lead * task.length
+            yield Told(task.name, what, lead, hours, wanted[..., lead - 1], {m: v[..., number] for m, v in models.items()})
+
+    def _spatial(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """What stations that are seen say of those of each fold, on (hour, station)."""
+        x, y = self.series.metres
+        before = self.series.hours < np.datetime64(self.study.verification.test.replace(tzinfo=None), "h")
+        learnt = self.observed[before][::24].astype(float)
+        found = {n: np.full(values.shape, np.nan) for n in ("nearest", "inverse-distance", "kriging")}
+        for fold in np.unique(self.folds):
+            known, own = self.folds != fold, self.folds == fold
+            found["nearest"][:, own] = around.nearest(values, known, x, y)[:, own]
+            found["inverse-distance"][:, own] = around.inverse_distance(values, known, x, y)[:, own]
+            found["kriging"][:, own] = around.kriging(values, known, x, y, learnt)[:, own]
+        return found
+
+
+def calibration_of(trained: Trained[Forecasting] | Trained[Reanalysing], step: int | None, seed: int) -> Calibration:
+    """Intervals by what the validating weeks' errors were, larger where more is predicted; of a forecast's step."""
+    pairs = list(errors(trained, thinned(trained.learning.parts.validation), np.random.default_rng(seed)))
+    predicted, observed = (np.concatenate([p[i] for p in pairs]) for i in (0, 1))
+    if step is not None:
+        predicted, observed = predicted[..., step], observed[..., step]
+    there = np.isfinite(predicted) & np.isfinite(observed)
+    return Calibration.of(predicted[there], np.ones(there.sum()), observed[there])

@@ -1,0 +1,93 @@
+"""What a study of series is made of and what it will cost, before anything runs."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from airloom.methods.aqnet.beside import REGRESSION
+from airloom.methods.aqnet.hours import AMOUNTS
+from airloom.methods.aqnet.learn import loss, told
+from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Reanalyser, Seen
+from airloom.methods.aqnet.run import SeriesRun
+from airloom.methods.aqnet.study import Forecast, Reanalysis, SeriesStudy, Task
+from airloom.methods.describe import Row, rows
+from airloom.sources.base import SERIES
+
+PROBES = 3  # timed steps
+STATIONS = 10  # made up, to describe
+
+
+def describe(study: SeriesStudy) -> list[Row]:
+    """The parts of every task's network, for one moment and STATIONS stations; nothing is read or computed."""
+    found = []
+    for task in study.tasks:
+        with torch.device("meta"):  # shapes without numbers
+            found += rows(f"{study.method.name}: {task.name}", *_made_up(study, task), study.method.neighbours)
+    return found
+
+
+def _made_up(study: SeriesStudy, task: Task) -> tuple[nn.Module, Seen, Tensor, Tensor]:
+    """A task's network and random inputs for it."""
+    preset = PRESETS[study.method.preset]
+    measured = study.measured
+    channels = 2 * (len(measured) + len([v for v in measured if SERIES[v] in AMOUNTS])) + len(measured) + 5 + CLOCK
+    network: nn.Module = Reanalyser(channels, 1, preset)
+    along: tuple[int, ...] = (task.window,)
+    if isinstance(task, Forecast):
+        network, along = (
+            Forecaster(
+                channels, 1, task.reach, preset, ahead=len(task.ahead) * task.reach * task.length, coarse=task.coarse
+            ),
+            (),
+        )
+    seen = Seen(
+        torch.randn(1, task.window, STATIONS, channels),
+        torch.randn(1, *along, STATIONS, 1),
+        torch.randn(1, *along, CLOCK),
+        torch.ones(1, STATIONS, dtype=torch.bool),
+        torch.randn(1, STATIONS, len(task.ahead) * task.reach * task.length)
+        if isinstance(task, Forecast) and task.ahead
+        else None,
+    )
+    return network, seen, torch.randn(STATIONS, PLACE), torch.randn(STATIONS, STATIONS, 2)
+
+
+def check(study: SeriesStudy, data: Path, folder: Path, *, workers: int) -> list[str]:
+    """Lines about the stations of a study and how long training takes; nothing is written but the screened series.
+
+    Raises:
+        StudyError, DataError: what would stop the study later.
+    """
+    run = SeriesRun(study, data, folder)
+    series = run.series
+    values = series.data[study.target].to_numpy()
+    there = np.isfinite(values)
+    lines = [
+        f"{study.target}: {len(series.stations)} stations, {there.sum():,} hourly values, {1 - there.mean():.1%} of the hours are "
+        f"gaps ({study.period.start} … {study.period.end})",
+        f"measured besides: {', '.join(str(v) for v in series.data.data_vars if v != study.target)}",
+    ]
+    seconds = 0.0
+    steps = {t.name: _step(run, t) for t in study.tasks}
+    networks = [j for j in run.jobs if j.which != REGRESSION]
+    for job in networks:
+        seconds += run.task(job.task).steps * steps[job.task]
+    at_once = max(1, min(workers, len(networks)))
+    minutes = seconds / at_once / 60
+    return [*lines, f"training: {len(networks)} networks, {at_once} at a time, about {minutes:.0f} min on this machine"]
+
+
+def _step(run: SeriesRun, task: Task) -> float:
+    """Seconds of a training step of AQ-Net [s]."""
+    draw = np.random.default_rng(0)
+    learning = run.reanalysing(task) if isinstance(task, Reanalysis) else run.forecasting(task)
+    network, spent = learning.network(run.study.method), []
+    for _ in range(PROBES):
+        started = time.perf_counter()
+        lesson = learning.lesson(draw.choice(learning.parts.train, task.batch), draw, 0.0)
+        loss(told(network, learning.windows.hours, lesson, run.study.method.neighbours), lesson.wanted).backward()
+        spent.append(time.perf_counter() - started)
+    return float(np.median(spent))

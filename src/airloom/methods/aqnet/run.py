@@ -1,0 +1,388 @@
+"""Series carried from stations' tables to a report: screening, networks, forecasts and reanalyses, scores.
+
+from airloom.kinds import open_run, open_study
+run = open_run(open_study("studies/beijing.yaml"), data="data", folder="runs/beijing")
+run.prepare()
+run.train()
+run.predict()
+print(run.evaluate()["rows"][0])
+run.report()
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from torch import nn
+
+from airloom.carrier import Carrier
+from airloom.errors import StudyError
+from airloom.files import fingerprint, read_json, sha256, whole, write_json
+from airloom.ledger import Ledger
+from airloom.members import side_by_side
+from airloom.methods.aqnet.beside import REGRESSION, TITLES, Beside, regress
+from airloom.methods.aqnet.hours import Hours, Scaler
+from airloom.methods.aqnet.judge import Judge
+from airloom.methods.aqnet.learn import Forecasting, Learning, Reanalysing, load, train
+from airloom.methods.aqnet.score import OURS, Told, rows_of
+from airloom.methods.aqnet.split import parts_of
+from airloom.methods.aqnet.study import Forecast, Reanalysis, SeriesStudy, Task
+from airloom.methods.aqnet.tell import L, Trained, forecast, gaps_of, reanalyse
+from airloom.methods.aqnet.windows import Forecasts, Reanalyses
+from airloom.progress import Progress, quiet
+from airloom.series import Series, screen_series
+from airloom.sources.base import Column
+from airloom.sources.members import matching
+from airloom.sources.registry import HOURLY
+
+
+@dataclass(frozen=True)
+class Job:
+    """A network to train: of a task, with a fold of stations hidden or none, AQ-Net's or one beside it, a member."""
+
+    task: str
+    fold: int | None
+    which: str
+    member: int
+
+    @property
+    def folder(self) -> Path:
+        """Where it is trained, below the run."""
+        stations = "all-stations" if self.fold is None else f"fold-{self.fold}"
+        return Path("training") / self.task / stations / f"{self.which}-{self.member}"
+
+
+class SeriesRun(Carrier[SeriesStudy]):
+    """Carries a study through `prepare`, `train`, `predict`, `evaluate`, `report`; each goes on where it was stopped."""
+
+    @property
+    def netcdf(self) -> Path:
+        """What was told by the first task's networks."""
+        return self.told_path(self.study.tasks[0])
+
+    @property
+    def fingerprint(self) -> str:
+        """What checkpoints carry: the study but for its scoring, and the files."""
+        content = self.study.model_dump(mode="json", exclude={"title": True, "verification": {"draws", "baselines"}})
+        return fingerprint([content, self._made_of])
+
+    def prepare(self, scheduler: str | None = None) -> Path:
+        """Read and screen the stations' tables; returns the folder of the screened series.
+
+        Raises:
+            StudyError: a scheduler is named, which they do not need.
+        """
+        if scheduler:
+            raise StudyError(f"--scheduler {scheduler}: aqnet reads its tables on this machine. Leave it out.")
+        with self._timed("prepare"):
+            self._write_study()
+            _ = self.series
+        return self._series_folder
+
+    def train(self) -> list[Path]:
+        """Train the networks of all tasks, several side by side; returns where they are."""
+        self._require_alone()
+        with self._timed("train"):
+            self._write_study()
+            _ = self.series
+            waiting = [j for j in self.jobs if not self._done(j)]
+            work = [partial(_train, self.study, self.data, self.folder, job) for job in waiting]
+            if len(work) > 1 and self.workers > 1:
+                side_by_side(work, self.folder, at_once=min(self.workers, len(work)), progress=self.progress)
+            else:
+                for one in work:
+                    one(self.progress)
+        return [self.folder / j.folder for j in self.jobs]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All networks, the slowest first."""
+        folds = [None, *range(self.study.hidden.folds)] if self.study.hidden else [None]
+        ours = [Job(t.name, f, OURS, m) for t in self.study.tasks for f in folds for m in range(self.study.practice.members)]
+        lines = [Job(t.name, f, REGRESSION, 0) for t in self.study.tasks if isinstance(t, Forecast) for f in folds]
+        trained = [b for b in self.study.verification.baselines if b in TITLES]
+        others = [Job(t.name, None, b, 0) for t in self.study.tasks if isinstance(t, Forecast) for b in trained]
+        return lines + sorted(ours + others, key=lambda j: -self.task(j.task).window * self.task(j.task).steps)
+
+    def train_job(self, job: Job) -> None:
+        """Train one network, or go on."""
+        task = self.task(job.task)
+        if job.which == REGRESSION:
+            assert isinstance(task, Forecast)
+            line = self.forecasting(task, job.fold, REGRESSION)
+            assert isinstance(line, Beside)
+            regress(line, self.study.method, self.folder / job.folder / "best.safetensors", self.fingerprint)
+            return
+        seed = [self.study.seed, job.member, -1 if job.fold is None else job.fold]
+        train(
+            self.reanalysing(task, job.fold)
+            if isinstance(task, Reanalysis)
+            else self.forecasting(task, job.fold, job.which),
+            self.study.method,
+            self.study.practice,
+            seed=int(np.random.SeedSequence([s + 1 for s in seed]).generate_state(1)[0] >> 1),
+            study=self.fingerprint,
+            folder=self.folder / job.folder,
+            progress=_named(job, self.progress),
+        )
+
+    def predict(self) -> Path:
+        """Forecasts and reanalyses of the test's hours; returns the NetCDF file's path."""
+        self._require_alone()
+        with self._timed("predict"):
+            for task in self.study.tasks:
+                self._tell(task)
+        return self.netcdf
+
+    def evaluate(self) -> dict[str, Any]:
+        """What was told beside the baselines, on the same hours and stations; writes `scores.json`."""
+        with self._timed("evaluate"):
+            asked = self.study.verification
+            rows: list[dict[str, Any]] = []
+            intervals: list[dict[str, Any]] = []
+            for task in self.study.tasks:
+                told = list(self._told(task))
+                rows += [row for one in told for row in rows_of(one, draws=asked.draws, seed=self.study.seed)]
+                intervals += self._covered(task, told)
+            scores = {"study": self.study.name, "draws": asked.draws, "rows": rows, "intervals": intervals}
+            write_json(self.folder / "scores.json", scores)
+        return scores
+
+    def _covered(self, task: Task, told: list[Told]) -> Iterator[dict[str, Any]]:
+        """How often the intervals of a task hold."""
+        if isinstance(task, Reanalysis):
+            return self._judge.covered(self._trained(self.reanalysing(task)), told)
+        return self._judge.covered(self._trained(self.forecasting(task)), told)
+
+    def _told(self, task: Task) -> Iterator[Told]:
+        """What models say of the same values of a task."""
+        path = self.told_path(task)
+        if not path.is_file():
+            raise StudyError(f"{path}: is not there; nothing is told of {task.name} yet. Run `airloom predict` first.")
+        with xr.open_dataset(path, engine="netcdf4") as found:
+            if isinstance(task, Reanalysis):
+                reanalysing = self.reanalysing(task)
+                yield from self._judge.gaps(reanalysing, found)
+                if self.study.hidden:
+                    yield self._judge.hidden(reanalysing, found)
+            else:
+                forecasting = self._trained(self.forecasting(task))
+                beside = [str(b) for b in self.study.verification.baselines if b in TITLES]
+                others = {b: self._trained(self.forecasting(task, which=b), which=b) for b in beside}
+                yield from self._judge.forecasts(forecasting, others, found)
+                if self.study.hidden:
+                    yield from self._judge.hidden_forecasts(forecasting.learning, found)
+
+    def _tell(self, task: Task) -> None:
+        """Write what the networks of a task tell of the test's hours, unless that is there already."""
+        path, weights = self.told_path(task), self._weights(task)
+        if path.is_file():
+            with xr.open_dataset(path, engine="netcdf4") as file:
+                if file.attrs.get("weights") == weights:
+                    return
+        found = self._reanalysed(task) if isinstance(task, Reanalysis) else self._forecast(task)
+        title = {"title": f"{self.study.title}: {task.name}", "Conventions": "CF-1.11", "weights": weights}
+        with whole(path) as aside:
+            found.assign_attrs(title).to_netcdf(aside, engine="netcdf4")
+
+    def _forecast(self, task: Forecast) -> xr.Dataset:
+        """Forecasts after each of the test's hours: `seen` stations, and those `hidden` in the folds, on (time, station, lead)."""
+        trained = self._trained(self.forecasting(task))
+        moments = trained.learning.parts.test
+        values = {"seen": forecast(trained, moments, task.leads)}
+        if self.study.hidden:
+            values["hidden"] = np.full_like(values["seen"], np.nan)
+            for fold in range(self.study.hidden.folds):
+                own = self.folds == fold
+                values["hidden"][:, own] = forecast(self._trained(self.forecasting(task, fold), fold), moments, task.leads)[
+                    :, own
+                ]
+        attrs = {"units": "ug m-3", "long_name": f"{self.study.target} that comes so many {task.means}s later"}
+        return xr.Dataset(
+            {n: (("time", "station", "lead"), v, attrs) for n, v in values.items()},
+            {
+                "time": (
+                    "time",
+                    self.series.hours[moments].astype("datetime64[ns]"),
+                    {"long_name": "last hour that was seen"},
+                ),
+                "station": self.series.stations,
+                "lead": ("lead", list(task.leads), {"units": "h" if task.means == "hour" else "d"}),
+            },
+        )
+
+    def _reanalysed(self, task: Reanalysis) -> xr.Dataset:
+        """The test's hours: blocks that were taken out, by share, and stations `hidden` in the folds, on (time, station)."""
+        trained, hours = self._trained(self.reanalysing(task)), self.series.hours
+        begin = int(np.searchsorted(hours, np.datetime64(self.study.verification.test.replace(tzinfo=None), "h")))
+        span, shape = range(begin, len(hours)), (len(hours), len(self.folds))
+        values = {}
+        for share in task.gaps:
+            gaps = np.zeros(shape, bool)
+            gaps[begin:] = gaps_of(len(span), shape[1], share, task.block, self.study.seed)
+            values[f"gaps-{share:g}"] = np.where(gaps[begin:], reanalyse(trained, span, gaps), np.nan)
+        if self.study.hidden:
+            values["hidden"] = np.full((len(span), shape[1]), np.nan)
+            for fold in range(self.study.hidden.folds):
+                own = self.folds == fold
+                values["hidden"][:, own] = reanalyse(
+                    self._trained(self.reanalysing(task, fold), fold), span, np.zeros(shape, bool)
+                )[:, own]
+        attrs = {"units": "ug m-3", "long_name": self.study.target}
+        coords = {"time": hours[begin:].astype("datetime64[ns]"), "station": self.series.stations}
+        return xr.Dataset({n: (("time", "station"), v, attrs) for n, v in values.items()}, coords)
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge(self.study, self.series, self.folds, self.progress)
+
+    def told_path(self, task: Task) -> Path:
+        """Where what is told of a task lies."""
+        return self.folder / f"told-{task.name}.nc"
+
+    def _weights(self, task: Task) -> str:
+        """Hash of our networks of a task."""
+        jobs = [j for j in self.jobs if j.task == task.name and j.which in (OURS, REGRESSION)]
+        return fingerprint([sha256(self._trained_path(j)) for j in jobs])
+
+    def _trained_path(self, job: Job) -> Path:
+        path = self.folder / job.folder / "best.safetensors"
+        if not path.is_file():
+            raise StudyError(f"{path}: is not there; this network is not trained yet. Run `airloom train` first.")
+        return path
+
+    def report(self) -> Path:
+        """Scores and series to a self-contained HTML page."""
+        from airloom.methods.aqnet.report import write
+
+        path = self.folder / "report.html"
+        if not (self.folder / "scores.json").is_file():
+            raise StudyError(f"{self.folder}: there are no scores to report. Run `airloom evaluate` first.")
+        with self._timed("report"):
+            write(self, path)
+            self.ledger.write(self.folder / "ledger.json")
+        return path
+
+    def forecasting(self, task: Forecast, fold: int | None = None, which: str = OURS) -> Forecasting:
+        """A forecast's windows, for the stations that a fold leaves to learn from."""
+        hours, asked = self._hours(fold), self.study.verification
+        ahead = [a for name in task.ahead for a in (("u10", "v10") if name == "wind" else (name,))]
+        windows = Forecasts.of(hours, task.window, task.reach, task.length, ahead)
+        reach = task.reach * task.length
+        parts = parts_of(self.series.hours, windows.moments, 1, reach, test=asked.test, every=asked.validation)
+        if which == OURS:
+            return Forecasting(task, windows, parts, self._known(fold))
+        return Beside(task, windows, parts, self._known(fold), which)
+
+    def reanalysing(self, task: Reanalysis, fold: int | None = None) -> Reanalysing:
+        """The same of a reanalysis."""
+        windows, asked = Reanalyses(self._hours(fold), task.window), self.study.verification
+        parts = parts_of(self.series.hours, windows.moments, 0, task.window, test=asked.test, every=asked.validation)
+        return Reanalysing(task, windows, parts, self._known(fold))
+
+    def trained_forecast(self, task: Forecast) -> Trained[Forecasting]:
+        """A forecast's networks of all stations."""
+        return self._trained(self.forecasting(task))
+
+    def size(self, task: Task) -> int:
+        """Weights of a task's network."""
+        learning = self.reanalysing(task) if isinstance(task, Reanalysis) else self.forecasting(task)
+        return sum(p.numel() for p in learning.network(self.study.method).parameters())
+
+    def _trained(self, learning: L, fold: int | None = None, which: str = OURS) -> Trained[L]:
+        """A task with its trained members."""
+        networks, line, method = self._networks(learning, fold, which), None, self.study.method
+        if isinstance(learning, Forecasting) and which == OURS:
+            (line,) = self._networks(self.forecasting(learning.task, fold, REGRESSION), fold, REGRESSION)
+        return Trained(learning, networks, self._scaler(fold), method.neighbours, line, self.progress)
+
+    def _networks(self, learning: Learning, fold: int | None, which: str) -> list[nn.Module]:
+        paths = [self._trained_path(j) for j in self.jobs if (j.task, j.fold, j.which) == (learning.task.name, fold, which)]
+        return load(learning, self.study.method, paths, self.fingerprint)
+
+    def _known(self, fold: int | None) -> np.ndarray:
+        """Stations that a fold leaves, bool on (station,)."""
+        return np.ones(len(self.folds), bool) if fold is None else self.folds != fold
+
+    @cached_property
+    def folds(self) -> np.ndarray:
+        """Which fold each station is hidden in, on (station,)."""
+        number = self.study.hidden.folds if self.study.hidden else 1
+        return np.random.default_rng(self.study.seed).permutation(len(self.series.stations)) % number
+
+    @property
+    def ledger(self) -> Ledger:
+        """Why values and stations are out."""
+        return self.series.ledger
+
+    @cached_property
+    def series(self) -> Series:
+        """The screened series, kept in the run."""
+        if (kept := Series.kept(self._series_folder, self._made_of)) is not None:
+            return kept
+        part = self.study.stations
+        source = HOURLY[part.source]()
+        columns = {str(n): Column(v.column, v.units, v.direction) for n, v in part.variables.items()}
+        self.progress("read the stations' tables", 0, 1)
+        records = source.open(self._files, self.data / part.metadata, columns, timezone=part.timezone, marks=part.marks)
+        found = screen_series(records, (self.study.period.start, self.study.period.end), needed=self.study.target)
+        self.progress("read the stations' tables", 1, 1)
+        found.write(self._series_folder, self._made_of)
+        return found
+
+    @property
+    def _series_folder(self) -> Path:
+        return self.folder / "series"
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        return matching(self.data, self.study.stations.observations, "stations.observations")
+
+    @cached_property
+    def _made_of(self) -> str:
+        """What the screened series depend on."""
+        paths = [*self._files, *matching(self.data, [self.study.stations.metadata], "stations.metadata")]
+        asked = self.study.model_dump(mode="json", include={"period", "stations", "target"})
+        return fingerprint([asked, [sha256(p) for p in paths]])
+
+    def _hours(self, fold: int | None) -> Hours:
+        """Normalised by the training hours of the stations that a fold leaves."""
+        return Hours.of(self.series, self._scaler(fold), [self.study.target], cyclic=self.study.method.cyclic)
+
+    def _scaler(self, fold: int | None) -> Scaler:
+        """Of the training hours of the stations that a fold leaves."""
+        before = self.series.hours < np.datetime64(self.study.verification.test.replace(tzinfo=None), "h")
+        return Scaler.of(self.series, before, self._known(fold))
+
+    def task(self, name: str) -> Task:
+        """The task of that name."""
+        return next(t for t in self.study.tasks if t.name == name)
+
+    def _done(self, job: Job) -> bool:
+        """Whether a network is trained to its end."""
+        log = self.folder / job.folder / "done.json"
+        return log.is_file() and read_json(log)["study"] == self.fingerprint
+
+    def _require_alone(self) -> None:
+        if self.ranks.size > 1:
+            raise StudyError(
+                f"{self.ranks.size} processes were started for {self.study.name}; aqnet trains and tells in one. Start it "
+                "without torchrun."
+            )
+
+
+def _train(study: SeriesStudy, data: Path, folder: Path, job: Job, progress: Progress = quiet) -> None:
+    """Train a network, perhaps in a process of its own."""
+    run = SeriesRun(study, data, folder, progress=progress)
+    run.train_job(job)
+    write_json(folder / job.folder / "done.json", {"study": run.fingerprint})
+
+
+def _named(job: Job, progress: Progress) -> Progress:
+    """Progress of a network under its own name."""
+    who = " ".join(map(str, (job.which, job.task, *([f"fold {job.fold}"] if job.fold is not None else []), job.member)))
+    return lambda what, done, total: progress(f"{who}, {what.partition(', ')[2]}", done, total)

@@ -1,0 +1,87 @@
+"""Learnable nearest neighbours: what stations around a place say of it (paper 004; DESIGN §2.5 decides what it leaves open)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+OFFSET = 3  # numbers that tell where a neighbour stands from a place: east, north, and the logarithm of the distance
+
+
+class NeuralNeighbours(nn.Module):
+    """Attention of places over the k nearest stations that can be seen.
+
+    The query is made of the place and of what is known there, keys and values of the neighbours' features and where they stand
+    from the place, so that weights depend on features and not on distance alone. k may change at prediction.
+
+    Arguments:
+        features: width of a station's feature vector.
+        query: width of what is known at the place.
+        dim: width of queries, keys and values.
+        heads: of the attention.
+        length: distance that counts as one [m].
+    """
+
+    def __init__(self, features: int, query: int, dim: int, heads: int = 4, length: float = 20_000.0) -> None:
+        super().__init__()
+        self.heads, self.length = heads, length
+        self.query = nn.Linear(query, dim)
+        self.key = nn.Linear(features, dim)
+        self.value = nn.Linear(features, dim)
+        self.key_offset = nn.Linear(OFFSET, dim, bias=False)
+        self.value_offset = nn.Linear(OFFSET, dim, bias=False)
+        self.nearness = nn.Parameter(torch.linspace(0.5, 2.0, heads))  # how much each head begins by minding distance
+
+    def forward(
+        self, query: Tensor, features: Tensor, offsets: Tensor, chosen: Tensor, there: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What neighbours say, and by what weights.
+
+        Arguments:
+            query: on (batch, place, query).
+            features: of stations on (batch, station, features).
+            offsets: from places to stations on (place, station, 2) [m].
+            chosen: indices of the k nearest stations on (batch, place, k), as `nearest` gives them.
+            there: which of them can be seen, bool on (batch, place, k).
+
+        Returns:
+            Values on (batch, place, dim), and weights on (batch, place, k, head), which add up to 1 where any neighbour is there
+            and are zero where none is.
+        """
+        batch, places, k = chosen.shape
+        at = torch.arange(batch)[:, None, None]
+        where = _described(offsets, self.length)[torch.arange(places)[None, :, None], chosen]
+        keys = self.key(features)[at, chosen] + self.key_offset(where)
+        values = self.value(features)[at, chosen] + self.value_offset(where)
+        split = (batch, places, k, self.heads, -1)
+        q = self.query(query).view(batch, places, 1, self.heads, -1)
+        scores = (q * keys.view(split)).sum(-1) / math.sqrt(q.shape[-1]) - self.nearness * where[..., 2:]
+        scores = scores.masked_fill(~there[..., None], -torch.inf)
+        weights = torch.nan_to_num(torch.softmax(scores, 2))  # nobody there: NaN
+        said = (weights[..., None] * values.view(split)).sum(2)
+        return said.reshape(batch, places, -1), weights
+
+
+def nearest(offsets: Tensor, visible: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k nearest stations of each place that can be seen and are not the place itself.
+
+    Arguments:
+        offsets: from places to stations on (place, station, 2) [m]; a station at a place's own spot is the place itself.
+        visible: bool on (batch, station).
+        k: neighbours; fewer where there are fewer stations.
+
+    Returns:
+        Indices on (batch, place, k) and which of them are there at all, bool of the same shape.
+    """
+    distance = offsets.norm(dim=-1)
+    hidden = ~visible[:, None, :] | (distance == 0)[None]
+    far = distance[None].expand(len(visible), -1, -1).masked_fill(hidden, torch.inf)
+    found, chosen = far.topk(min(k, distance.shape[1]), dim=-1, largest=False)
+    return chosen, torch.isfinite(found)
+
+
+def _described(offsets: Tensor, length: float) -> Tensor:
+    """East and north, saturating, and the logarithm of the distance, on (place, station, OFFSET)."""
+    scaled = offsets / length
+    far = scaled.norm(dim=-1, keepdim=True)
+    return torch.cat([torch.tanh(scaled / 2), torch.log1p(far)], -1)

@@ -1,0 +1,229 @@
+"""A study of series from tables to a report, on hours that are invented."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import xarray as xr
+import yaml
+
+from airloom.cli import app
+from airloom.errors import StudyError
+from airloom.kinds import check, describe, keys, open_run, open_study, tables
+from airloom.learn.ranks import Ranks
+from airloom.methods.aqnet.run import SeriesRun
+from airloom.methods.aqnet.study import SeriesStudy
+from airloom.study import changed
+
+DAYS, STATIONS = 100, 6
+STUDY = {
+    "name": "small-series",
+    "title": "Invented PM2.5",
+    "method": {"name": "aqnet"},
+    "period": {"start": "2020-01-06", "end": "2020-04-14"},
+    "stations": {
+        "observations": ["observed.csv"],
+        "metadata": "stations.csv",
+        "timezone": "Asia/Shanghai",
+        "variables": {"pm2p5": {"column": "PM"}, "t2m": {"column": "T", "units": "degC"}},
+    },
+    "tasks": [
+        {"kind": "forecast", "name": "hours", "window": 24, "leads": [1, 6], "steps": 8, "batch": 4, "ahead": ["t2m"]},
+        {
+            "kind": "forecast",
+            "name": "days",
+            "window": 48,
+            "coarse": 6,
+            "means": "day",
+            "leads": [1, 2],
+            "steps": 4,
+            "batch": 4,
+        },
+        {"kind": "reanalysis", "name": "gaps", "window": 24, "gaps": [0.3], "block": 6, "steps": 8, "batch": 2},
+    ],
+    "hidden": {"folds": 2},
+    "verification": {
+        "test": "2020-03-20T00:00:00",
+        "validation": 3,
+        "baselines": ["persistence", "climatology", "ridge", "gradient-boosting", "lstm", "patchtst"],
+        "draws": 100,
+    },
+}
+
+
+def write(folder: Path) -> SeriesStudy:
+    """Tables of a network whose air comes and goes together, and a study of it."""
+    draw = np.random.default_rng(0)
+    hours = np.datetime64("2020-01-06T00", "m") + 60 * np.arange(DAYS * 24)
+    common = 60 + 40 * np.sin(np.arange(DAYS * 24) / 40)
+    rows = []
+    for i in range(STATIONS):
+        values = np.maximum(common + 5 * i + draw.normal(0, 4, len(hours)), 0)
+        there = draw.random(len(hours)) > 0.05
+        rows += [
+            {
+                "station": f"S{i}",
+                "time": str(t).replace("T", " "),
+                "PM": f"{v:.1f}" if ok else "NA",
+                "T": f"{10 + v / 50:.2f}",
+            }
+            for t, v, ok in zip(hours, values, there, strict=True)
+        ]
+    pl.DataFrame(rows).write_csv(folder / "observed.csv")
+    places = pl.DataFrame({"station": [f"S{i}" for i in range(STATIONS)]})
+    places.with_columns(
+        lon=116 + pl.Series(draw.random(STATIONS)) / 3, lat=40 + pl.Series(draw.random(STATIONS)) / 3
+    ).write_csv(folder / "stations.csv")
+    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY, sort_keys=False))
+    return open_study(folder / "study.yaml")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The folder of the data, and a run that was carried through by its verbs."""
+    folder = tmp_path_factory.mktemp("series")
+    write(folder)
+    at = [str(folder / "study.yaml"), "--data", str(folder), "--folder", str(folder / "run"), "--workers", "1"]
+    for verb in ("prepare", "train", "predict", "evaluate", "report"):
+        app([verb, *at], result_action="return_value")
+    return folder
+
+
+def run_of(folder, name="run", **changes):
+    return open_run(changed(open_study(folder / "study.yaml"), changes), folder, folder / name)
+
+
+def test_scores_of_every_task_beside_all_baselines(done):
+    scores = json.loads((done / "run" / "scores.json").read_text())
+    models = {}
+    for row in scores["rows"]:
+        models.setdefault((row["task"], row["what"]), set()).add(row["model"])
+    six = {"aqnet", "persistence", "climatology", "ridge", "gradient-boosting", "lstm", "patchtst"}
+    interpolated = {"aqnet", *(f"{n}, persisting" for n in ("nearest", "inverse-distance", "kriging"))}
+    assert models == {
+        ("hours", "seen"): six,
+        ("days", "seen"): six,
+        ("hours", "hidden"): interpolated,
+        ("days", "hidden"): interpolated,
+        ("gaps", "gaps"): {"aqnet", "linear-in-time", "inverse-distance"},
+        ("gaps", "hidden"): {"aqnet", "nearest", "inverse-distance", "kriging"},
+    }
+    assert {r["nominal"] for r in scores["intervals"]} == {0.5, 0.8, 0.95}
+    ridge = next(r for r in scores["rows"] if (r["task"], r["what"], r["model"], r["lead"]) == ("hours", "seen", "ridge", 1))
+    assert ridge["r2"] > 0.8  # the air is a wave
+    assert ridge["n"] > 2000
+
+
+def test_the_tables_keep_forecasts_and_reanalyses_apart(done):
+    scores = json.loads((done / "run" / "scores.json").read_text())
+    titles = [t.title for t in tables(run_of(done).study, scores)]
+    assert len(titles) == 6
+    assert sum("forecasts at stations that are seen" in t for t in titles) == 2
+
+
+def test_gaps_are_told_where_hours_were_taken_out_alone(done):
+    with xr.open_dataset(done / "run" / "told-gaps.nc") as found:
+        share = float(found["gaps-0.3"].notnull().mean())
+        assert 0.2 < share < 0.4
+        assert found["hidden"].notnull().all()
+
+
+def test_the_report_shows_what_attention_looks_at(done):
+    page = (done / "run" / "report.html").read_text()
+    for heading in (
+        "Scores of hours: seen",
+        "Scores of gaps: hidden",
+        "Attention of days",
+        "Series of hours",
+        "Intervals",
+        "Ledger",
+    ):
+        assert f"<h2>{heading}</h2>" in page
+    assert (done / "run" / "ledger.json").is_file()
+
+
+def test_what_is_done_is_not_done_again(done):
+    run = run_of(done)
+    before = {p: p.stat().st_mtime_ns for p in (done / "run").rglob("*.safetensors")}
+    told = run.netcdf.stat().st_mtime_ns
+    run.train()
+    run.predict()
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    assert run.netcdf.stat().st_mtime_ns == told
+
+
+def test_a_hidden_fold_learns_nothing_of_its_stations(tmp_path):
+    """A planted leak would change the weights: values of a fold's stations do not."""
+    study = changed(write(tmp_path), {"tasks": STUDY["tasks"][:1]})
+    digests = []
+    for times in (1, 3):
+        table = pl.read_csv(tmp_path / "observed.csv", infer_schema=False)
+        run = SeriesRun(study, tmp_path, tmp_path / f"run-{times}")
+        own = [s for s, f in zip(run.series.stations, run.folds, strict=True) if f == 0]
+        scaled = pl.when(pl.col("station").is_in(own) & (pl.col("PM") != "NA"))
+        changed_table = table.with_columns(
+            PM=scaled.then((pl.col("PM").cast(pl.Float64, strict=False) * times).cast(pl.String)).otherwise("PM")
+        )
+        changed_table.write_csv(tmp_path / "observed.csv")
+        run = SeriesRun(study, tmp_path, tmp_path / f"other-{times}")
+        learning = run.forecasting(study.tasks[0], 0)
+        lesson = learning.lesson(learning.parts.train[:4], np.random.default_rng(0), 0.0)
+        digests.append((lesson.seen.inputs, lesson.wanted))
+    for a, b in zip(*digests, strict=True):
+        assert np.array_equal(a.nan_to_num(-9).numpy(), b.nan_to_num(-9).numpy())
+
+
+def test_training_goes_on_where_it_was_stopped(tmp_path, done):
+    """A run whose network of one task is removed makes the same one again, to the bit."""
+    run = run_of(done)
+    job = next(j for j in run.jobs if (j.task, j.fold, j.which) == ("gaps", None, "aqnet"))
+    best = done / "run" / job.folder / "best.safetensors"
+    before = best.read_bytes()
+    for path in (done / "run" / job.folder).iterdir():
+        path.unlink()
+    run_of(done).train()
+    assert best.read_bytes() == before
+
+
+def test_check_and_describe(tmp_path):
+    study = write(tmp_path)
+    lines = check(study, tmp_path, tmp_path / "run", workers=2)
+    assert "6 stations" in lines[0]
+    assert "networks, 2 at a time" in lines[-1]
+    assert [r.name for r in describe(study) if r.depth == 0] == ["aqnet: hours", "aqnet: days", "aqnet: gaps"]
+    assert "verification.test" in [key for key, _, _ in keys("aqnet")]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"target": "o3"}, "o3 is none of stations.variables"),
+        ({"verification.test": "2021-01-01T00:00:00"}, "does not lie within the period"),
+        ({"tasks.0.ahead": ["pm2p5"]}, "is no weather"),
+        ({"tasks.0.ahead": ["sp"]}, "sp is none of stations.variables"),
+        ({"tasks.1.name": "hours"}, "stands twice"),
+        ({"tasks.1.coarse": 7}, "no whole number of 7"),
+        ({"stations.variables.t2m.direction": "x"}, "wind has a direction"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused(tmp_path, change, said):
+    study = write(tmp_path)
+    with pytest.raises(StudyError, match=said):
+        changed(study, change)
+
+
+def test_verbs_out_of_order_say_what_comes_first(tmp_path):
+    run = open_run(write(tmp_path), tmp_path, tmp_path / "run")
+    with pytest.raises(StudyError, match="Run `airloom train` first"):
+        run.predict()
+    with pytest.raises(StudyError, match="Run `airloom predict` first"):
+        run.evaluate()
+    with pytest.raises(StudyError, match="Run `airloom evaluate` first"):
+        run.report()
+    with pytest.raises(StudyError, match="reads its tables on this machine"):
+        run.prepare("tcp://node:8786")
+    alone = open_run(run.study, tmp_path, tmp_path / "run", ranks=Ranks(0, 2))
+    with pytest.raises(StudyError, match="without torchrun"):
+        alone.train()

@@ -1,0 +1,226 @@
+"""Windows, splits, baselines and learnable neighbours: nothing of the future, nothing of what is hidden."""
+
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airloom.errors import StudyError
+from airloom.ledger import Ledger
+from airloom.methods.aqnet import around
+from airloom.methods.aqnet.baselines import BASELINES, Case
+from airloom.methods.aqnet.hours import Hours, Scaler, clock, last_seen
+from airloom.methods.aqnet.learn import blocks
+from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Reanalyser, Seen, around_of
+from airloom.methods.aqnet.score import Told, rows_of
+from airloom.methods.aqnet.split import parts_of
+from airloom.methods.aqnet.windows import Forecasts, Reanalyses, inputs_of, to_come, width
+from airloom.nets.neighbours import NeuralNeighbours, nearest
+from airloom.series import Series
+
+STATIONS = 5
+BEGIN = np.datetime64("2020-01-06T00", "h")  # a Monday
+
+
+def series(hours=400, seed=0, gaps=0.1):
+    draw = np.random.default_rng(seed)
+    time = BEGIN + np.arange(hours)
+    common = 50 + 30 * np.sin(np.arange(hours) / 30)[:, None] + draw.normal(0, 5, (hours, STATIONS))
+    pm = np.where(draw.random((hours, STATIONS)) < gaps, np.nan, np.maximum(common, 1)).astype(np.float32)
+    t2m = (280 + 5 * np.sin(np.arange(hours) / 24 * 2 * np.pi))[:, None].repeat(STATIONS, 1).astype(np.float32)
+    names = [f"S{i}" for i in range(STATIONS)]
+    data = xr.Dataset(
+        {"pm2p5": (("time", "station"), pm), "t2m": (("time", "station"), t2m)},
+        {"time": time.astype("datetime64[ns]"), "station": names},
+    )
+    places = {"lon": 116 + draw.random(STATIONS) / 5, "lat": 40 + draw.random(STATIONS) / 5}
+    return Series(pl.DataFrame({"station": names, "name": names, **places}), data, Ledger())
+
+
+def hours_of(found):
+    every = np.ones(len(found.hours), bool)
+    return Hours.of(found, Scaler.of(found, every, np.ones(STATIONS, bool)), ["pm2p5"])
+
+
+def all_of(batch):
+    return torch.ones(batch, STATIONS, dtype=torch.bool)
+
+
+def test_the_scaler_sees_training_hours_and_known_stations_alone():
+    found = series(gaps=0)
+    train, known = np.arange(400) < 200, np.array([True, True, True, False, False])
+    before = Scaler.of(found, train, known)
+    found.data["pm2p5"][200:] = 1e6
+    found.data["pm2p5"][:, 3:] = 1e6
+    assert Scaler.of(found, train, known) == before
+
+
+def test_a_forecast_sees_nothing_that_comes_later():
+    found = series()
+    moments = np.array([100, 150])
+    before = Forecasts.of(hours_of(found), 24, 6, 1).lesson(moments, all_of(2)).seen
+    scaler = Scaler.of(series(), np.ones(400, bool), np.ones(STATIONS, bool))
+    found.data["pm2p5"][151:] = 999
+    after = Forecasts.of(Hours.of(found, scaler, ["pm2p5"]), 24, 6, 1).lesson(moments, all_of(2)).seen
+    for a, b in zip(before[:4], after[:4], strict=True):
+        assert torch.equal(a.nan_to_num(), b.nan_to_num())
+
+
+def test_a_hidden_station_changes_nothing_that_is_seen():
+    found, visible = series(), all_of(1)
+    visible[:, 2] = False
+    scaler = Scaler.of(found, np.ones(400, bool), np.arange(STATIONS) != 2)
+    before = Reanalyses(Hours.of(found, scaler, ["pm2p5"]), 24)
+    gaps = torch.zeros(1, 24, STATIONS, dtype=torch.bool)
+    seen = before.lesson(np.array([50]), visible, gaps).seen
+    found.data["pm2p5"][:, 2] = 777
+    again = Reanalyses(Hours.of(found, scaler, ["pm2p5"]), 24).lesson(np.array([50]), visible, gaps).seen
+    for a, b in zip(seen[:4], again[:4], strict=True):
+        assert torch.equal(a.nan_to_num(), b.nan_to_num())
+    network = Reanalyser(width(before.hours), 1, PRESETS["small"]).eval()
+    places, offsets = before.hours.places, before.hours.offsets
+    assert torch.equal(network(seen, places, offsets, 3), network(again, places, offsets, 3))
+
+
+def test_what_comes_is_what_stands_later_and_days_need_their_hours():
+    level = np.arange(60, dtype=float)[:, None, None]
+    assert to_come(level, 2, 24)[0, 0, 0].tolist() == [12.5, 36.5]  # means of hours 1 … 24 and 25 … 48
+    level[1:8] = np.nan  # 17 of 24 hours are left
+    assert np.isnan(to_come(level, 1, 24)[0, 0, 0, 0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 48), st.integers(3, 6), st.integers(0, 1))
+def test_no_hour_is_told_in_two_parts(reach, every, first):
+    hours = BEGIN + np.arange(200 * 24)
+    parts = parts_of(hours, np.arange(24, len(hours)), first, reach, test=datetime(2020, 5, 1), every=every)
+    told = [
+        {h for m in part for h in range(m + first, m + first + reach)}
+        for part in (parts.train, parts.validation, parts.test)
+    ]
+    assert told[0].isdisjoint(told[1])
+    assert told[0].isdisjoint(told[2])
+    assert told[1].isdisjoint(told[2])
+    assert min(told[2]) >= int((np.datetime64("2020-05-01T00") - hours[0]) / np.timedelta64(1, "h"))
+
+
+def test_a_test_without_hours_is_named():
+    with pytest.raises(StudyError, match="the part test has no hour"):
+        parts_of(BEGIN + np.arange(2400), np.arange(24, 2400), 1, 24, test=datetime(2021, 1, 1), every=3)
+
+
+def test_the_clock_turns():
+    turned = clock(np.array(["2020-01-06T00", "2020-01-06T06", "2020-01-06T18", "2020-01-09T12"], "datetime64[h]"))
+    assert turned[1, [0, 3]].tolist() == pytest.approx([1, 0], abs=1e-6)  # a quarter of a day
+    assert turned[2, [0, 3]].tolist() == pytest.approx([-1, 0], abs=1e-6)
+    assert turned[0, [1, 4]].tolist() == pytest.approx([0, 1], abs=1e-6)  # Monday midnight
+    assert turned[3, [1, 4]].tolist() == pytest.approx([0, -1], abs=1e-6)  # half a week later
+
+
+def test_slopes_of_a_plane_come_back():
+    found = series(gaps=0)
+    hours = hours_of(found)
+    plane = (2 * hours.places[:, 0] - 3 * hours.places[:, 1])[None, :].expand(400, -1)
+    hours.values[..., hours.sloping[0]] = plane
+    every = torch.arange(24)[None]
+    told = inputs_of(hours, every, torch.ones(1, 24, STATIONS, dtype=torch.bool))
+    channels, masks, slopes = len(hours.channels), len(hours.masks), 2 * len(hours.sloping)
+    first = 2 * channels + masks
+    east, north = told[0, 0, 0, first : first + slopes][:2].tolist()
+    assert 0 < east < 2  # drawn to no slope, for stations stand close together
+    assert -3 < north < 0
+    assert told.shape[-1] == width(hours)
+
+
+def test_neighbours_are_the_nearest_that_can_be_seen_and_never_oneself():
+    offsets = torch.tensor([[[0.0, 0], [1, 0], [5, 0]], [[-1, 0], [0, 0], [4, 0]], [[-5, 0], [-4, 0], [0, 0]]])
+    chosen, there = nearest(offsets, torch.tensor([[True, True, True]]), 2)
+    assert chosen[0].tolist() == [[1, 2], [0, 2], [1, 0]]
+    assert there.all()
+    chosen, there = nearest(offsets, torch.tensor([[True, False, False]]), 2)
+    assert there[0].tolist() == [[False, False], [True, False], [True, False]]
+
+
+def test_neighbours_weights_add_up_and_depend_on_features():
+    torch.manual_seed(0)
+    layer = NeuralNeighbours(4, 3, 8)
+    features, query, offsets = (
+        torch.randn(2, STATIONS, 4),
+        torch.randn(2, STATIONS, 3),
+        1e4 * torch.randn(STATIONS, STATIONS, 2),
+    )
+    chosen, there = nearest(offsets, all_of(2), 3)
+    _, weights = layer(query, features, offsets, chosen, there)
+    assert torch.allclose(weights.sum(2), torch.ones(2, STATIONS, 4))
+    _, others = layer(query, features + torch.randn(2, STATIONS, 4), offsets, chosen, there)
+    assert not torch.allclose(weights, others)
+    nobody = torch.zeros_like(there)
+    said, none = layer(query, features, offsets, chosen, nobody)
+    assert not none.any()
+    assert torch.isfinite(said).all()
+
+
+def test_neighbours_without_a_value_do_not_count():
+    level = torch.tensor([[[1.0], [torch.nan], [4.0]]])
+    chosen, weights = torch.tensor([[[0, 1, 2]]]), torch.tensor([[[0.25, 0.5, 0.25]]])
+    assert around_of(level, chosen, weights).item() == pytest.approx(2.5)
+    assert around_of(level, chosen, torch.tensor([[[0.0, 1, 0]]])).item() == 0
+
+
+def test_a_forecaster_gives_what_is_asked_and_k_is_free():
+    network = Forecaster(9, 2, 6, PRESETS["small"], ahead=4, coarse=2).eval()
+    seen = Seen(
+        torch.randn(3, 8, STATIONS, 9),
+        torch.randn(3, STATIONS, 2),
+        torch.randn(3, CLOCK),
+        all_of(3),
+        torch.randn(3, STATIONS, 4),
+    )
+    places, offsets = torch.randn(STATIONS, PLACE), 1e4 * torch.randn(STATIONS, STATIONS, 2)
+    for k in (1, 3, 20):
+        assert network(seen, places, offsets, k).shape == (3, STATIONS, 2, 6)
+
+
+def test_blocks_take_about_their_share():
+    taken = blocks(5000, 3, 0.3, 24, np.random.default_rng(0))
+    assert 0.25 < taken.mean() < 0.35
+    assert not blocks(100, 3, 0.0, 24, np.random.default_rng(0)).any()
+
+
+def test_last_seen_and_interpolation():
+    assert last_seen(np.array([1.0, np.nan, np.nan]), 2).tolist() == pytest.approx([1, 1, np.nan], nan_ok=True)
+    values = np.array([[1.0, 3.0, np.nan]])
+    x, y = np.array([0.0, 2000.0, 4000.0]), np.zeros(3)
+    known = np.array([True, True, False])
+    assert around.nearest(values, known, x, y)[0].tolist() == [3, 1, 3]
+    assert around.inverse_distance(values, known, x, y)[0, 2] == pytest.approx((1 / 16 + 3 / 4) / (1 / 16 + 1 / 4))
+
+
+def test_baselines_tell_every_station_and_ridge_finds_a_line():
+    found = series(gaps=0)
+    forecasts = Forecasts.of(hours_of(found), 24, 3, 1)
+    train, asked = np.arange(23, 300), np.arange(310, 390)
+    case = Case(forecasts, train, asked, (1, 3), 1, 0)
+    for name in ("persistence", "climatology", "ridge"):
+        assert BASELINES[name][1](case).shape == (80, STATIONS, 2)
+    assert np.array_equal(BASELINES["persistence"][1](case)[..., 0], forecasts.hours.level[asked, :, 0].numpy())
+    wanted = forecasts.wanted[asked][:, :, 0, 0].numpy()
+    line = BASELINES["ridge"][1](case)[..., 0]
+    assert ((line - wanted) ** 2).mean() < 0.6 * wanted.var()
+
+
+def test_scores_are_of_values_that_all_models_tell():
+    hours = BEGIN + np.arange(400)
+    observed = np.arange(400.0)[:, None]
+    other = np.where(np.arange(400)[:, None] < 300, observed + 2, np.nan)
+    rows = rows_of(Told("hours", "seen", 6, hours, observed, {"aqnet": observed + 1, "ridge": other}), draws=100, seed=0)
+    ours, ridge = rows
+    assert (ours["n"], ridge["n"]) == (300, 300)
+    assert (ours["rmse"], ridge["rmse"]) == pytest.approx((1, 2))
+    assert ridge["rmse_difference"] == pytest.approx(-1)
+    assert ours["weeks"] == 2
