@@ -1,9 +1,10 @@
 """How fast the twin runs: a step of each part, days of a world, memory, and how near that is to the machine's ceiling.
 
-    python benchmarks/twin_speed.py [--days 3] [--threads 1 2]
+    python benchmarks/twin_speed.py [--days 3] [--threads 1 2] [--made FOLDER]
 
 Two worlds: 512 × 512 km at 2 km with NO, NO₂ and O₃, and at 4 km with all species. The floor is what the arithmetic must
-move: every sweep reads and writes each tracer once, measured against copying arrays of the same size in the same run.
+move: every sweep reads and writes each tracer once, measured against copying arrays of the same size in the same run. Of a twin that
+was made, with reanalysis and all files, `--made` adds what each month took, by the twin's own records.
 Writes benchmarks/results/twin_speed.json.
 """
 
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import set_num_threads
@@ -76,12 +78,25 @@ def days(world: World, count: int, threads: int) -> list[float]:
     return found[1:]
 
 
+def made(folder: Path) -> dict[str, Any]:
+    """Seconds a day of each month of a twin, and of all."""
+    months = [json.loads(p.read_text()) | {"month": p.stem} for p in sorted((folder / "state").glob("????-??.json"))]
+    days, seconds = (sum(m[k] for m in months) for k in ("days", "seconds"))
+    return {
+        "plan": Plan.load(folder).to_json(),
+        "days": days,
+        "minutes": seconds / 60,
+        "seconds_a_day": {m["month"]: m["seconds"] / m["days"] for m in months},
+    }
+
+
 def main() -> None:
     """Measure, print, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--size", type=float, default=512_000)
+    parser.add_argument("--made", type=Path)
     asked = parser.parse_args()
     found = []
     for species, cell in (("nox", 2000.0), ("all", 4000.0)):
@@ -112,6 +127,7 @@ def main() -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": {"airloom": airloom.__version__, "numpy": np.__version__, "python": platform.python_version()},
         "runs": found,
+        **({"made": made(asked.made)} if asked.made else {}),
     }
     path = ROOT / "benchmarks" / "results" / "twin_speed.json"
     path.write_text(json.dumps(result, indent=1) + "\n")

@@ -97,7 +97,7 @@ def test_means_and_series_are_those_of_the_files(twin: Path):
     np.testing.assert_array_equal(seen.days, DAYS)
     np.testing.assert_allclose(seen.truth.mean[0, 0, 0], 11.5)  # of 10, 11, 12, 13
     np.testing.assert_allclose(seen.truth.mean[:, 6, 6], 23 * 0.5 ** np.arange(8))
-    np.testing.assert_allclose(seen.o3, 60)
+    np.testing.assert_allclose(seen.others["o3"], 60)
     np.testing.assert_allclose(seen.cams.mean, 12)
     np.testing.assert_allclose(seen.cams.spread, 1, rtol=1e-5)
     assert seen.towns.sum() == 4

@@ -18,11 +18,11 @@ from airloom.twin.noise import SPREAD, octave
 SECTORS = ("road", "transport", "energy", "industry", "residential", "shipping")
 YEAR = 365.25 * 86400.0
 PERSONAL = {
-    "road": 2.45,
-    "transport": 1.5,
-    "energy": 0.65,
-    "industry": 0.95,
-    "residential": 0.75,
+    "road": 2.75,
+    "transport": 1.68,
+    "energy": 0.73,
+    "industry": 1.06,
+    "residential": 0.84,
 }  # kg NO₂ a person and year
 THRIFT = 0.65  # power of the people in a cell by which they drive and heat: the dense town does with less for each
 LANE = 4.0  # kg NO₂ s⁻¹ of a lane with the traffic of the Dover Strait, through 1000 km

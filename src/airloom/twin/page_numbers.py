@@ -24,6 +24,7 @@ from airloom.twin.network import URBAN
 from airloom.twin.world import Plan
 
 RURAL = 150.0  # people per km² below which land counts as country
+OTHERS = ("o3", "pm2p5", "pm10")
 SERIES = ("observed", "cams", "wind", "blh")  # µg m⁻³, µg m⁻³, m s⁻¹, m
 
 
@@ -64,7 +65,8 @@ class Fields:
 class Seen:
     """A twin, as far as it is made.
 
-    `days`: datetime64[D]. `truth`, `cams`: NO₂ on the truth's cells. `o3`: mean at the ground on (y, x) [µg m⁻³]. `towns`,
+    `days`: datetime64[D]. `truth`, `cams`: NO₂ on the truth's cells. `others`: means at the ground of OTHERS, as far as
+    the twin has them, on (y, x) [µg m⁻³]. `towns`,
     `country`: where many and where few live, bool on (y, x). `stations`: METADATA and `assimilated`; empty until the twin's
     last month is made. `hourly`: SERIES on (time, station), UTC. `daily`: truth, observed and cams on (time, station) [µg m⁻³];
     a day with fewer valid hours than `Rules` asks for is NaN.
@@ -74,7 +76,7 @@ class Seen:
     days: np.ndarray
     truth: Fields
     cams: Fields
-    o3: np.ndarray
+    others: dict[str, np.ndarray]
     towns: np.ndarray
     country: np.ndarray
     stations: pl.DataFrame
@@ -95,13 +97,16 @@ def gather(folder: Path, progress: Progress = quiet) -> Seen:
     grid = plan.grid
     table = _stations(folder)
     row, column = grid.locate(table["lon"].to_numpy(), table["lat"].to_numpy())
-    truth, cams, o3 = Fields(grid), Fields(grid), np.zeros(grid.shape)
+    truth, cams = Fields(grid), Fields(grid)
+    others: dict[str, np.ndarray] = {}
     days, hourly, at_stations = [], [], []
     for number, month in enumerate(months):
         with xr.open_dataset(_of(month, folder, f"truth/{month}.nc")[0], engine="netcdf4") as file:
             no2 = file["no2"].to_numpy()
             truth.add(no2)
-            o3 += file["o3"].isel(height=0).to_numpy().sum(0, dtype=float)
+            for name in OTHERS:
+                if name in file:
+                    others[name] = others.get(name, 0) + file[name].isel(height=0).to_numpy().sum(0, dtype=float)
             days.append(file["time"].to_numpy().astype("datetime64[D]"))
         at_stations.append(no2[:, 0, row, column])
         model = CAMSEurope().open(_of(month, folder, f"cams/*.no2.*.{month}.nc"), ["no2"])
@@ -113,8 +118,9 @@ def gather(folder: Path, progress: Progress = quiet) -> Seen:
     series["observed"] = (("time", "station"), _observed(folder, table, series["time"].to_numpy()))
     daily = xr.Dataset({n: _daily(series[n]).sel(time=np.concatenate(days)) for n in ("observed", "cams")})
     daily["truth"] = (("time", "station"), np.concatenate(at_stations))
+    others = {name: total / truth.days for name, total in others.items()}
     towns, country = _where_people_live(folder, grid)
-    return Seen(plan, np.concatenate(days), truth, cams, o3 / truth.days, towns, country, table, series, daily)
+    return Seen(plan, np.concatenate(days), truth, cams, others, towns, country, table, series, daily)
 
 
 def spectrum(field: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LENGTH = 35_000.0  # m over which errors of the model are alike
+LENGTH = 37_000.0  # m over which errors of the model are alike
 DEPTH = 500.0  # m of height over which a correction dies out
 MODEL_ERROR = 0.35  # of the modelled value
 STATION_ERROR = 0.5  # of the observed value: a station in a cell of ten kilometres speaks for little of it

@@ -26,13 +26,13 @@ from airloom.twin.weather_stations import weather_network
 
 COARSE = 10_000.0  # m, cells of the reanalysis' model
 MARGIN = 3  # of them on each side of the window
-RICHER = 2.0  # NO₂ beyond the window, as the reanalysis has it, to what it is
+RICHER = 1.5  # NO₂ beyond the window, as the reanalysis has it, to what it is
 FLATTER = 0.3  # power of depth by which the reanalysis' boundary layer is too deep where it is shallow, and the reverse
 MIDDLE = 490.0  # m, where it is right
 MISJUDGED = 0.12  # standard deviation of the log of its mixing to the true one besides, from day to day
 AHEAD = {  # the inventory's totals to the true ones
     "road": 0.85,
-    "transport": 1.5,
+    "transport": 2.5,
     "energy": 1.4,
     "industry": 1.3,
     "residential": 0.8,

@@ -21,6 +21,8 @@ from airloom.series import Series
 from airloom.verify.intervals import LEVELS, Calibration
 from airloom.verify.scores import interval, multiplicities
 
+CALIBRATING = 1500  # validating moments whose errors make intervals
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -142,7 +144,7 @@ class Judge:
 
 def calibration_of(trained: Trained[Forecasting] | Trained[Reanalysing], step: int | None, seed: int) -> Calibration:
     """Intervals by what the validating weeks' errors were, larger where more is predicted; of a forecast's step."""
-    pairs = list(errors(trained, thinned(trained.learning.parts.validation), np.random.default_rng(seed)))
+    pairs = list(errors(trained, thinned(trained.learning.parts.validation, CALIBRATING), np.random.default_rng(seed)))
     predicted, observed = (np.concatenate([p[i] for p in pairs]) for i in (0, 1))
     if step is not None:
         predicted, observed = predicted[..., step], observed[..., step]

@@ -18,6 +18,7 @@ from airloom.methods.aqnet.windows import Forecasts, Lesson, Reanalyses, batches
 from airloom.progress import Progress, quiet
 
 EXAM = 10**6  # numbers the draws of validation apart from those of steps
+EXAMINED = 512  # moments that validate an epoch
 AT_ONCE = 64  # moments that are told at once
 GAPPY = 0.6  # largest share of a station's hours that a lesson takes out
 
@@ -108,7 +109,7 @@ def train(
         return learning.lesson(draw.choice(learning.parts.train, learning.task.batch), draw, practice.hidden)
 
     def exams() -> Iterator[Lesson]:
-        for number, some in enumerate(batches(thinned(learning.parts.validation), AT_ONCE)):
+        for number, some in enumerate(batches(thinned(learning.parts.validation, EXAMINED), AT_ONCE)):
             yield learning.lesson(some, np.random.default_rng([seed, EXAM, number]), practice.hidden)
 
     return Trainer(
@@ -174,6 +175,6 @@ def _visible(known: np.ndarray, batch: int, draw: np.random.Generator, hidden: f
     return torch.from_numpy(known & ~out)
 
 
-def thinned(moments: np.ndarray, most: int = 1500) -> np.ndarray:
-    """Evenly taken, about `most` of them."""
-    return moments[:: max(1, len(moments) // most)]
+def thinned(moments: np.ndarray, most: int) -> np.ndarray:
+    """Evenly taken, at most `most` of them."""
+    return moments[:: max(1, -(-len(moments) // most))]
