@@ -1,6 +1,7 @@
 """A study of series from tables to a report, on hours that are invented."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import xarray as xr
 import yaml
 
 from airloom.cli import app
-from airloom.errors import StudyError
+from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.kinds import check, describe, keys, open_run, open_study, tables
 from airloom.learn.ranks import Ranks
+from airloom.methods.aqnet.live import tell_series
 from airloom.methods.aqnet.run import SeriesRun
 from airloom.methods.aqnet.study import SeriesStudy
 from airloom.study import changed
@@ -227,3 +229,40 @@ def test_verbs_out_of_order_say_what_comes_first(tmp_path):
     alone = open_run(run.study, tmp_path, tmp_path / "run", ranks=Ranks(0, 2))
     with pytest.raises(StudyError, match="without torchrun"):
         alone.train()
+
+
+def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
+    """The last ten days of four of the stations, two of them under other names and places."""
+    table = pl.read_csv(done / "observed.csv", infer_schema=False)
+    table = table.filter((pl.col("time") >= "2020-04-01") & pl.col("station").is_in(["S0", "S1", "S2", "S3"]))
+    table.with_columns(pl.col("station").replace({"S2": "new", "S3": "newer"})).write_csv(tmp_path / "table.csv")
+    places = pl.DataFrame(
+        {"station": ["S0", "S1", "new", "newer"], "lon": [116.1, 116.2, 116.15, 116.3], "lat": [40.1, 40.2, 40.25, 40.05]}
+    )
+    places.write_csv(tmp_path / "places.csv")
+    at = [
+        str(done / "run"),
+        str(tmp_path / "table.csv"),
+        "--stations",
+        str(tmp_path / "places.csv"),
+        "--out",
+        str(tmp_path / "told"),
+    ]
+    app(["series", *at, "--map", "2020-04-10T06:00"], result_action="return_value")
+    filled = pl.read_parquet(tmp_path / "told" / "filled.parquet")
+    assert filled["station"].n_unique() == 4
+    assert filled["value"].is_finite().all()
+    assert 0 < filled["told"].mean() < 0.2
+    assert (filled.filter(~pl.col("told"))["low"] == filled.filter(~pl.col("told"))["value"]).all()
+    hours = pl.read_csv(tmp_path / "told" / "forecast-hours.csv")
+    assert hours["lead"].unique().sort().to_list() == [1, 2, 3, 4, 5, 6]
+    assert (hours["low"] <= hours["high"]).all()
+    with xr.open_dataset(tmp_path / "told" / "map-2020-04-10T06.nc") as found:
+        assert np.isfinite(found["pm2p5"]).all()
+    assert (tmp_path / "told" / "map-2020-04-10T06.png").is_file()
+    with pytest.raises(DataError, match="Name one of these hours"):
+        tell_series(
+            done / "run", [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told", hour=datetime(2021, 1, 1)
+        )
+    with pytest.raises(CheckpointError, match="holds no model"):
+        tell_series(tmp_path, [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told")

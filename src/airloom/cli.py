@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -174,14 +174,39 @@ def fuse(
                 console.print(f"{table}: {error}", markup=False, highlight=False)
 
 
+@app.command
+def series(
+    run: Annotated[Path, Parameter(help="The folder of an evaluated run of an `aqnet` study.")],
+    observations: Annotated[list[Path], Parameter(help="Tables of stations' hours, of the form that the study reads.")],
+    *,
+    stations: Annotated[Path, Parameter(help="Table of where they stand: station, lon, lat.")],
+    out: Annotated[Path, Parameter(help="Folder of what is told.")] = Path("series"),
+    map_: Annotated[
+        datetime | None, Parameter(name="--map", help="An hour (UTC) of which to draw a map, as 2017-01-01T06:00.")
+    ] = None,
+) -> None:
+    """Fill the gaps of station series and forecast them, with trained networks; the stations may be new."""
+    from airloom.methods.aqnet.live import tell_series
+
+    with _shown() as show:
+        ledger = tell_series(run, observations, stations, out, hour=map_, progress=show)
+    _tell_left_out(ledger)
+    print(out)
+
+
 def _tell_fused(ledger: "Ledger", out: Path) -> None:
     """Where fields lie, and what was left out."""
+    _tell_left_out(ledger)
+    print(out)
+
+
+def _tell_left_out(ledger: "Ledger") -> None:
+    """What was left out, by reason."""
     reasons: dict[str, int] = {}
     for entry in ledger.entries:
         reasons[entry.why] = reasons.get(entry.why, 0) + entry.count
     for why, count in reasons.items():
         console.print(f"left out: {count} values, {why}", markup=False, highlight=False)
-    print(out)
 
 
 @twin.command

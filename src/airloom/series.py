@@ -63,11 +63,14 @@ class Series:
         return self.table["station"].to_list()
 
     @property
-    def metres(self) -> tuple[np.ndarray, np.ndarray]:
-        """East and north of the network's middle on (station,) [m]; true enough within some hundred kilometres."""
+    def middle(self) -> tuple[float, float]:
+        """Longitude and latitude of the network's middle [degrees]."""
+        return float(self.table["lon"].to_numpy().mean()), float(self.table["lat"].to_numpy().mean())
+
+    def metres(self, middle: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+        """East and north of a middle on (station,) [m]; true enough within some hundred kilometres."""
         lon, lat = (self.table[c].to_numpy().astype(float) for c in ("lon", "lat"))
-        east = (lon - lon.mean()) * 111_320 * np.cos(np.radians(lat.mean()))
-        return east, (lat - lat.mean()) * 110_900
+        return (lon - middle[0]) * 111_320 * np.cos(np.radians(middle[1])), (lat - middle[1]) * 110_900
 
     def write(self, folder: Path, made_of: str) -> None:
         """Keep them in a folder: `series.nc`, NetCDF of CF's time series, `stations.parquet` and `ledger.json`; `made_of` says of what."""

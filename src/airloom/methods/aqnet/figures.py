@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 from matplotlib import rc_context
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -103,4 +104,42 @@ def days_of_days(shares: np.ndarray) -> Figure:
     axes.set_xticks(range(seen), [f"{i + 1 - seen}" for i in range(seen)])
     axes.set(xlabel="day that is seen", ylabel="day that is told")
     figure.colorbar(shown, ax=axes, label="share")
+    return figure
+
+
+@rc_context(STYLE)
+def what_comes(
+    hours: np.ndarray, observed: np.ndarray, told: Sequence[pl.DataFrame], names: Sequence[str], level: float
+) -> Figure:
+    """The last hours of some stations, on (hour, station) [µg m⁻³], and what is told to come, with its intervals of a `level`."""
+    figure = Figure(figsize=(8.2, 1.8 * len(names) + 0.4))
+    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    for number, (axes, name, own) in enumerate(zip(panels, names, told, strict=True)):
+        axes.plot(
+            hours.astype("datetime64[s]").astype(object), observed[:, number], color=INK, linewidth=1, label="observed"
+        )
+        times = own["time"].to_list()
+        axes.fill_between(times, own["low"], own["high"], color=PHASES[1], alpha=0.5, linewidth=0, label=f"{level:.0%}")
+        axes.plot(times, own["value"], "o-", color=PHASES[3], linewidth=1.2, markersize=2.5, label="told")
+        axes.set(title=name, ylabel=UNITS if number == len(names) // 2 else None, ylim=(0, None))
+    locator = AutoDateLocator()
+    panels[-1].xaxis.set_major_locator(locator)
+    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    return figure
+
+
+@rc_context(STYLE)
+def map_of_hour(
+    lon: np.ndarray, lat: np.ndarray, field: np.ndarray, stations: pl.DataFrame, observed: np.ndarray, heading: str
+) -> Figure:
+    """A field on (lat, lon) [µg m⁻³], and what stations observed, in the same colours."""
+    figure = Figure(figsize=(6.4, 5.4))
+    axes = figure.add_subplot()
+    every = np.concatenate([field.ravel(), observed[np.isfinite(observed)]])
+    options: dict[str, Any] = {"cmap": MAP_COLOURS, "vmin": 0, "vmax": float(np.percentile(every, 99))}
+    shown = axes.pcolormesh(lon, lat, field, shading="nearest", **options)
+    axes.scatter(stations["lon"], stations["lat"], c=observed, s=46, edgecolor="white", linewidth=0.9, **options)
+    axes.set(title=heading, xlabel="longitude [°E]", ylabel="latitude [°N]", aspect=1 / np.cos(np.radians(lat.mean())))
+    figure.colorbar(shown, ax=axes, shrink=0.85, label=UNITS, extend="max")
     return figure

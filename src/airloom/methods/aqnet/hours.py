@@ -1,7 +1,7 @@
 """A network's hours as networks see them: normalised by what the training hours hold, gaps as zeros beside masks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,11 @@ FAR = 50_000.0  # m from the network's middle that count as one
 
 @dataclass(frozen=True)
 class Scaler:
-    """Means and deviations by channel name, over training hours and stations that were seen alone."""
+    """Means and deviations by channel name, over training hours and stations that were seen alone; the network's middle [degrees]."""
 
     mean: dict[str, float]
     deviation: dict[str, float]
+    middle: tuple[float, float]
 
     @classmethod
     def of(cls, series: Series, hours: np.ndarray, stations: np.ndarray) -> "Scaler":
@@ -34,7 +35,7 @@ class Scaler:
         found = {n: v[hours][:, stations] for n, v in _channels(series).items()}
         there = {n: v[np.isfinite(v)].astype(float) for n, v in found.items()}
         mean = {n: float(v.mean()) if v.size else 0.0 for n, v in there.items()}
-        return cls(mean, {n: float(v.std()) or 1.0 if v.size else 1.0 for n, v in there.items()})
+        return cls(mean, {n: float(v.std()) or 1.0 if v.size else 1.0 for n, v in there.items()}, series.middle)
 
     def normalised(self, name: str, values: np.ndarray) -> np.ndarray:
         """Values of a channel in its deviations from its mean, float32."""
@@ -46,7 +47,12 @@ class Scaler:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"mean": self.mean, "deviation": self.deviation}
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Scaler":
+        """What `to_json` gave."""
+        return cls(content["mean"], content["deviation"], tuple(content["middle"]))
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Hours:
         """Of screened series; without the cyclic encoding the clock tells hour, weekday and day of the year as shares of their turns."""
         every = {n: scaler.normalised(n, v) for n, v in _channels(series).items()}
         stacked = torch.from_numpy(np.stack(list(every.values()), -1))
-        places = np.stack(series.metres, -1)
+        places = np.stack(series.metres(scaler.middle), -1)
         offsets = places[None] - places[:, None]  # (place, station, 2)
         return cls(
             torch.nan_to_num(stacked),

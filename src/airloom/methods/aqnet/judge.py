@@ -77,7 +77,7 @@ class Judge:
             models = {
                 OURS: told,
                 "linear-in-time": around.along_time(left),
-                "inverse-distance": around.inverse_distance(left, every, *self.series.metres),
+                "inverse-distance": around.inverse_distance(left, every, *self.series.metres(self.series.middle)),
             }
             yield Told(learning.task.name, "gaps", share, hours, np.where(taken, known, np.nan), models)
 
@@ -94,9 +94,8 @@ class Judge:
         self, trained: Trained[Forecasting] | Trained[Reanalysing], told: Sequence[Told]
     ) -> Iterator[dict[str, Any]]:
         """How often intervals that the validating weeks calibrate hold in the test."""
-        for one in told:
-            step = int(one.lead) - 1 if isinstance(trained.learning, Forecasting) else None
-            calibration = calibration_of(trained, step, self.study.seed)
+        steps = [int(t.lead) - 1 if isinstance(trained.learning, Forecasting) else None for t in told]
+        for one, calibration in zip(told, calibration_of(trained, steps, self.study.seed), strict=True):
             for level in LEVELS:
                 yield self._row(one, calibration, level)
 
@@ -130,7 +129,7 @@ class Judge:
 
     def _spatial(self, values: np.ndarray) -> dict[str, np.ndarray]:
         """What stations that are seen say of those of each fold, on (hour, station)."""
-        x, y = self.series.metres
+        x, y = self.series.metres(self.series.middle)
         before = self.series.hours < np.datetime64(self.study.verification.test.replace(tzinfo=None), "h")
         learnt = self.observed[before][::24].astype(float)
         found = {n: np.full(values.shape, np.nan) for n in ("nearest", "inverse-distance", "kriging")}
@@ -142,11 +141,16 @@ class Judge:
         return found
 
 
-def calibration_of(trained: Trained[Forecasting] | Trained[Reanalysing], step: int | None, seed: int) -> Calibration:
-    """Intervals by what the validating weeks' errors were, larger where more is predicted; of a forecast's step."""
-    pairs = list(errors(trained, thinned(trained.learning.parts.validation, CALIBRATING), np.random.default_rng(seed)))
+def calibration_of(
+    trained: Trained[Forecasting] | Trained[Reanalysing], steps: Sequence[int | None], seed: int
+) -> list[Calibration]:
+    """Intervals of a forecast's steps, or of a reanalysis (None), by what the validating weeks' errors were, larger where more is predicted."""
+    moments = thinned(trained.learning.parts.validation, CALIBRATING)
+    pairs = list(errors(trained, moments, np.random.default_rng(seed)))
     predicted, observed = (np.concatenate([p[i] for p in pairs]) for i in (0, 1))
-    if step is not None:
-        predicted, observed = predicted[..., step], observed[..., step]
-    there = np.isfinite(predicted) & np.isfinite(observed)
-    return Calibration.of(predicted[there], np.ones(there.sum()), observed[there])
+    found = []
+    for step in steps:
+        told, known = (v if step is None else v[..., step] for v in (predicted, observed))
+        there = np.isfinite(told) & np.isfinite(known)
+        found.append(Calibration.of(told[there], np.ones(there.sum()), known[there]))
+    return found

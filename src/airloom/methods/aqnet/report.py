@@ -115,7 +115,7 @@ def _series(run: "SeriesRun") -> Iterator[tuple[str, str]]:
         spread = [np.nanstd(observed[i : i + STRETCH]) for i in range(0, len(observed) - STRETCH, STRETCH // 4)]
         begin = int(np.argmax(spread)) * (STRETCH // 4) if spread else 0
         part, shown = slice(begin, begin + STRETCH), slice(0, SHOWN)
-        calibration = calibration_of(trained, lead - 1, run.study.seed)
+        (calibration,) = calibration_of(trained, [lead - 1], run.study.seed)
         between = calibration.between(0.95, told[part, shown], np.ones_like(told[part, shown]))
         hours = run.series.hours[moments][part] + lead * task.length
         unit = f"{lead} {task.means}s ahead"

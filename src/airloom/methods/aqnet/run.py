@@ -28,6 +28,7 @@ from airloom.methods.aqnet.beside import REGRESSION, TITLES, Beside, regress
 from airloom.methods.aqnet.hours import Hours, Scaler
 from airloom.methods.aqnet.judge import Judge
 from airloom.methods.aqnet.learn import Forecasting, Learning, Reanalysing, load, train
+from airloom.methods.aqnet.model import keep
 from airloom.methods.aqnet.score import OURS, Told, rows_of
 from airloom.methods.aqnet.split import parts_of
 from airloom.methods.aqnet.study import Forecast, Reanalysis, SeriesStudy, Task
@@ -148,9 +149,17 @@ class SeriesRun(Carrier[SeriesStudy]):
                 told = list(self._told(task))
                 rows += [row for one in told for row in rows_of(one, draws=asked.draws, seed=self.study.seed)]
                 intervals += self._covered(task, told)
+                self._keep_model(task)
             scores = {"study": self.study.name, "draws": asked.draws, "rows": rows, "intervals": intervals}
             write_json(self.folder / "scores.json", scores)
         return scores
+
+    def _keep_model(self, task: Task) -> None:
+        """Write what tells new hours, for others to use."""
+        if isinstance(task, Reanalysis):
+            keep(self.study, task, self._trained(self.reanalysing(task)), self.folder / f"model-{task.name}.safetensors")
+        else:
+            keep(self.study, task, self._trained(self.forecasting(task)), self.folder / f"model-{task.name}.safetensors")
 
     def _covered(self, task: Task, told: list[Told]) -> Iterator[dict[str, Any]]:
         """How often the intervals of a task hold."""
@@ -269,9 +278,8 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def forecasting(self, task: Forecast, fold: int | None = None, which: str = OURS) -> Forecasting:
         """A forecast's windows, for the stations that a fold leaves to learn from."""
-        hours, asked = self._hours(fold), self.study.verification
-        ahead = [a for name in task.ahead for a in (("u10", "v10") if name == "wind" else (name,))]
-        windows = Forecasts.of(hours, task.window, task.reach, task.length, ahead)
+        asked = self.study.verification
+        windows = Forecasts.of(self._hours(fold), task.window, task.reach, task.length, task.given)
         reach = task.reach * task.length
         parts = parts_of(self.series.hours, windows.moments, 1, reach, test=asked.test, every=asked.validation)
         if which == OURS:

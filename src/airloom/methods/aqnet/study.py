@@ -78,6 +78,11 @@ class Forecast(Part):
         return self
 
     @property
+    def given(self) -> list[str]:
+        """Channels of the weather that is known ahead."""
+        return [a for name in self.ahead for a in (("u10", "v10") if name == "wind" else (name,))]
+
+    @property
     def length(self) -> int:
         """Hours of what is told."""
         return 24 if self.means == "day" else 1
