@@ -14,6 +14,7 @@ from airloom.methods.aqnet.study import SeriesMethod
 from airloom.methods.aqnet.windows import width
 
 REGRESSION = "regression"
+MIXED = 6  # series that PatchTST sees
 PATCH = {24: (8, 4), 336: (24, 12)}  # length and stride by window, in hours; of others a third and a sixth
 
 
@@ -36,9 +37,9 @@ class PlainLSTM(nn.Module):
 
 
 class PatchTST(nn.Module):
-    """PatchTST (Nie et al., 2023) as the library transformers has it, with attention among channels, each station by itself.
+    """PatchTST (Nie et al., 2023) as the library transformers has it, each station by itself.
 
-    The clock, which is no series that has gaps, joins at the end.
+    It was made for few channels: all that is given is first mixed into MIXED series, among which channels attend to each other. The clock joins at the end.
     """
 
     def __init__(self, channels: int, window: int, targets: int, steps: int, preset: Preset, ahead: int) -> None:
@@ -48,7 +49,7 @@ class PatchTST(nn.Module):
         self.shape = targets, steps
         length, stride = PATCH.get(window, (max(2, window // 3), max(1, window // 6)))
         config = PatchTSTConfig(
-            num_input_channels=channels - CLOCK,
+            num_input_channels=MIXED,
             context_length=window,
             prediction_length=steps,
             patch_length=length,
@@ -64,14 +65,15 @@ class PatchTST(nn.Module):
             scaling=None,
             loss="mse",
         )
+        self.mix = nn.Linear(channels - CLOCK, MIXED)
         self.patches = PatchTSTForPrediction(config)
-        self.join = nn.Linear((channels - CLOCK) * steps + CLOCK + ahead, targets * steps)
+        self.join = nn.Linear(MIXED * steps + CLOCK + ahead, targets * steps)
 
     def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:
         """As `Forecaster`."""
         batch, time, stations, _ = seen.inputs.shape
         along = seen.inputs[..., :-CLOCK].transpose(1, 2).reshape(batch * stations, time, -1)
-        found = self.patches(past_values=along).prediction_outputs.flatten(1).view(batch, stations, -1)
+        found = self.patches(past_values=self.mix(along)).prediction_outputs.flatten(1).view(batch, stations, -1)
         clock = seen.clock[:, None].expand(-1, stations, -1)
         parts = [found, clock, *([seen.ahead] if seen.ahead is not None else [])]
         return self.join(torch.cat(parts, -1)).view(batch, stations, *self.shape)
