@@ -4,6 +4,13 @@ import numpy as np
 
 from airloom.kriging import NEAREST, distances, fit, from_others
 
+TITLES = {
+    "nearest": "Nearest station",
+    "inverse-distance": "Inverse distance",
+    "kriging": "Ordinary kriging",
+    "linear-in-time": "Linear in time",
+}
+
 
 def nearest(values: np.ndarray, known: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The value of the nearest known station that has one.
@@ -57,11 +64,3 @@ def _apart(known: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _others(known: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Who may speak of whom: known stations, not of themselves; bool on (place, station)."""
     return known[None] & ~np.eye(len(x), dtype=bool)
-
-
-TITLES = {
-    "nearest": "Nearest station",
-    "inverse-distance": "Inverse distance",
-    "kriging": "Ordinary kriging",
-    "linear-in-time": "Linear in time",
-}

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ def _made_up(study: SeriesStudy, task: Task) -> tuple[nn.Module, Seen, Tensor, T
     if isinstance(task, Forecast):
         network, along = (
             Forecaster(
-                channels, 1, task.reach, preset, ahead=len(task.ahead) * task.reach * task.length, coarse=task.coarse
+                channels, 1, task.reach, preset, ahead=len(task.given) * task.reach * task.length, coarse=task.coarse
             ),
             (),
         )
@@ -48,7 +49,7 @@ def _made_up(study: SeriesStudy, task: Task) -> tuple[nn.Module, Seen, Tensor, T
         torch.randn(1, *along, STATIONS, 1),
         torch.randn(1, *along, CLOCK),
         torch.ones(1, STATIONS, dtype=torch.bool),
-        torch.randn(1, STATIONS, len(task.ahead) * task.reach * task.length)
+        torch.randn(1, STATIONS, len(task.given) * task.reach * task.length)
         if isinstance(task, Forecast) and task.ahead
         else None,
     )
@@ -56,13 +57,19 @@ def _made_up(study: SeriesStudy, task: Task) -> tuple[nn.Module, Seen, Tensor, T
 
 
 def check(study: SeriesStudy, data: Path, folder: Path, *, workers: int) -> list[str]:
-    """Lines about the stations of a study and how long training takes; nothing is written but the screened series.
+    """Lines about the stations of a study and how long training takes; nothing is left written.
 
     Raises:
         StudyError, DataError: what would stop the study later.
     """
-    run = SeriesRun(study, data, folder)
-    series = run.series
+    SeriesRun(study, data, folder)  # whose folder it is
+    with TemporaryDirectory() as aside:
+        run = SeriesRun(study, data, aside)
+        return _lines(run, workers)
+
+
+def _lines(run: SeriesRun, workers: int) -> list[str]:
+    study, series = run.study, run.series
     values = series.data[study.target].to_numpy()
     there = np.isfinite(values)
     lines = [
