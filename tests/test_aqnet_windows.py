@@ -224,3 +224,22 @@ def test_scores_are_of_values_that_all_models_tell():
     assert (ours["rmse"], ridge["rmse"]) == pytest.approx((1, 2))
     assert ridge["rmse_difference"] == pytest.approx(-1)
     assert ours["weeks"] == 2
+
+
+def test_weather_known_ahead_is_not_known_at_a_hidden_station():
+    found, visible = series(), all_of(1)
+    visible[:, 2] = False
+    seen = Forecasts.of(hours_of(found), 24, 6, 1, ["t2m"]).lesson(np.array([100]), visible).seen
+    assert seen.ahead is not None
+    assert not seen.ahead[0, 2].any()
+    assert seen.ahead[0, 1].all()
+
+
+def test_climatology_does_not_depend_on_how_the_clock_is_told():
+    found = series(gaps=0)
+    scaler = Scaler.of(found, np.ones(400, bool), np.ones(STATIONS, bool))
+    told = []
+    for cyclic in (True, False):
+        forecasts = Forecasts.of(Hours.of(found, scaler, ["pm2p5"], cyclic=cyclic), 24, 3, 1)
+        told.append(BASELINES["climatology"][1](Case(forecasts, np.arange(23, 300), np.arange(310, 390), (1, 3), 1, 0)))
+    assert np.array_equal(*told)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from airloom.methods.aqnet.hours import MONDAY, WEEK
 from airloom.methods.aqnet.network import RECENT, flat
 from airloom.methods.aqnet.windows import Forecasts, batches
 from airloom.progress import Progress, quiet
@@ -45,9 +46,9 @@ def persistence(case: Case) -> np.ndarray:
 
 def climatology(case: Case) -> np.ndarray:
     """The training moments' mean of the same hour of the week and season (within 45 days of the year), station by station."""
-    hours, wanted = case.forecasts.hours, case.forecasts.wanted[:, :, 0].numpy()
-    slot = _slot(hours.clock.numpy(), case.length)
-    season = _day_of_year(hours.clock.numpy())
+    time, wanted = case.forecasts.hours.time, case.forecasts.wanted[:, :, 0].numpy()
+    slot = _slot(time, case.length)
+    season = (time - time.astype("datetime64[Y]")).astype("timedelta64[h]").astype(int) / 24
     found = np.full((len(case.asked), wanted.shape[1], len(case.steps)), np.nan, np.float32)
     for number, step in enumerate(case.steps):
         known = wanted[case.train, :, step - 1]
@@ -151,19 +152,10 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
     return np.divide(total, count, out=np.full(total.shape, np.nan, values.dtype), where=count > 0)
 
 
-def _slot(clock: np.ndarray, length: int) -> np.ndarray:
-    """The hour of the week, of days the weekday."""
-    hour, weekday = _turn(clock, 0) * 24, _turn(clock, 1) * 7
-    return np.floor(weekday + 1e-4) * 24 + np.rint(hour) % 24 if length == 1 else np.floor(weekday + 1e-4)
-
-
-def _day_of_year(clock: np.ndarray) -> np.ndarray:
-    return _turn(clock, 2) * 365.25
-
-
-def _turn(clock: np.ndarray, which: int) -> np.ndarray:
-    """A cyclic encoding undone, 0 … 1."""
-    return np.arctan2(clock[:, which], clock[:, which + 3]) / (2 * np.pi) % 1
+def _slot(time: np.ndarray, length: int) -> np.ndarray:
+    """The hour of the week, of days the weekday, of datetime64[h]."""
+    hour = (time.astype(int) - MONDAY) % WEEK
+    return hour if length == 1 else hour // 24
 
 
 BASELINES: dict[str, tuple[str, Predict]] = {

@@ -85,7 +85,7 @@ class Beside(Forecasting):
 
     which: str = "lstm"
 
-    def network(self, method: SeriesMethod) -> nn.Module:  # type: ignore[override]
+    def network(self, method: SeriesMethod) -> nn.Module:
         """With random weights."""
         windows, preset = self.windows, PRESETS[method.preset]
         given = windows.ahead.shape[-1] if windows.ahead is not None else 0

@@ -61,7 +61,7 @@ class Hours:
 
     `values`: (time, station, channel): each variable, and its logarithm where it is an amount, normalised, 0 where there is none; `there`:
     whether there is one, of the same shape, 0 or 1. `level`: the targets, normalised, NaN where there is none, on (time, station,
-    target). `clock`: (time, CLOCK). `places`: (station, PLACE). `offsets`: from places to stations on (place, station, 2) [m].
+    target). `clock`: (time, CLOCK). `places`: (station, PLACE). `offsets`: from places to stations on (place, station, 2) [m]. `time`: datetime64[h].
     """
 
     values: Tensor
@@ -70,6 +70,7 @@ class Hours:
     clock: Tensor
     places: Tensor
     offsets: Tensor
+    time: np.ndarray
     channels: tuple[str, ...]
     targets: tuple[str, ...]
 
@@ -87,6 +88,7 @@ class Hours:
             torch.from_numpy(clock(series.hours) if cyclic else _plain_clock(series.hours)),
             torch.from_numpy((places / FAR).astype(np.float32)),
             torch.from_numpy(offsets.astype(np.float32)),
+            series.hours,
             tuple(every),
             tuple(targets),
         )

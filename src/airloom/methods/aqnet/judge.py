@@ -90,12 +90,10 @@ class Judge:
             learning.task.name, "hidden", 0, hours, known, {OURS: found["hidden"].to_numpy(), **self._spatial(known)}
         )
 
-    def covered(
-        self, trained: Trained[Forecasting] | Trained[Reanalysing], told: Sequence[Told]
-    ) -> Iterator[dict[str, Any]]:
-        """How often intervals that the validating weeks calibrate hold in the test."""
-        steps = [int(t.lead) - 1 if isinstance(trained.learning, Forecasting) else None for t in told]
-        for one, calibration in zip(told, calibration_of(trained, steps, self.study.seed), strict=True):
+    def covered(self, calibrations: Sequence[Calibration], told: Sequence[Told]) -> Iterator[dict[str, Any]]:
+        """How often intervals hold in the test; a forecast has a calibration a step, a reanalysis one."""
+        for one in told:
+            calibration = calibrations[int(one.lead) - 1 if len(calibrations) > 1 else 0]
             for level in LEVELS:
                 yield self._row(one, calibration, level)
 
@@ -141,16 +139,18 @@ class Judge:
         return found
 
 
-def calibration_of(
-    trained: Trained[Forecasting] | Trained[Reanalysing], steps: Sequence[int | None], seed: int
-) -> list[Calibration]:
-    """Intervals of a forecast's steps, or of a reanalysis (None), by what the validating weeks' errors were, larger where more is predicted."""
+def calibrations_of(trained: Trained[Forecasting] | Trained[Reanalysing], seed: int) -> list[Calibration]:
+    """Intervals of each of a forecast's steps, or the one of a reanalysis, by what the validating weeks' errors were, larger where more is
+    predicted.
+    """
     moments = thinned(trained.learning.parts.validation, CALIBRATING)
     pairs = list(errors(trained, moments, np.random.default_rng(seed)))
     predicted, observed = (np.concatenate([p[i] for p in pairs]) for i in (0, 1))
+    if isinstance(trained.learning, Reanalysing):  # all of its hours together
+        predicted, observed = predicted[..., None], observed[..., None]
     found = []
-    for step in steps:
-        told, known = (v if step is None else v[..., step] for v in (predicted, observed))
+    for step in range(predicted.shape[-1]):
+        told, known = predicted[..., step], observed[..., step]
         there = np.isfinite(told) & np.isfinite(known)
         found.append(Calibration.of(told[there], np.ones(there.sum()), known[there]))
     return found

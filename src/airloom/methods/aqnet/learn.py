@@ -35,7 +35,7 @@ class Forecasting:
     parts: Parts
     known: np.ndarray
 
-    def network(self, method: SeriesMethod) -> Forecaster:
+    def network(self, method: SeriesMethod) -> nn.Module:
         """With random weights."""
         windows = self.windows
         given = windows.ahead.shape[-1] if windows.ahead is not None else 0
@@ -59,7 +59,7 @@ class Reanalysing:
     parts: Parts
     known: np.ndarray
 
-    def network(self, method: SeriesMethod) -> Reanalyser:
+    def network(self, method: SeriesMethod) -> nn.Module:
         """With random weights."""
         hours = self.windows.hours
         return Reanalyser(width(hours), len(hours.targets), PRESETS[method.preset])

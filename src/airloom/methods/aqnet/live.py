@@ -14,6 +14,7 @@ from airloom.ledger import Ledger
 from airloom.methods.aqnet import figures
 from airloom.methods.aqnet.learn import Forecasting, Reanalysing
 from airloom.methods.aqnet.model import Model
+from airloom.methods.aqnet.study import Reanalysis
 from airloom.methods.aqnet.tell import forecast, reanalyse
 from airloom.progress import Progress, quiet
 from airloom.series import Series, screen_series
@@ -66,13 +67,17 @@ def tell_series(
             f"the tables hold {len(series.hours)} hours, the longest window needs {longest}. Give more of the past."
         )
     for model in models:
-        trained = model.over(series, progress=progress)
-        if isinstance(trained.learning, Reanalysing):
-            _write(_filled(model, series), out / "filled")
+        if isinstance(model.task, Reanalysis):
+            _write(_filled(model, series, progress), out / "filled")
             if hour is not None:
                 _map(model, series, hour, out)
+        elif model.task.ahead:
+            weather = ", ".join(model.task.ahead)
+            series.ledger.out(
+                "value", model.task.name, f"not told: needs {weather} of the hours to come, which tables of the past lack", 0
+            )
         else:
-            told = _forecast(model, series)
+            told = _forecast(model, series, progress)
             _write(told, out / f"forecast-{model.task.name}")
             _plot(model, series, told, out / f"forecast-{model.task.name}.png")
     return series.ledger
@@ -84,19 +89,16 @@ def _read(model: Model, observations: Sequence[Path], metadata: Path) -> Series:
     columns = {str(n): Column(v.column, v.units, v.direction) for n, v in part.variables.items()}
     source = HOURLY[part.source]()
     records = source.open(observations, metadata, columns, timezone=part.timezone, marks=part.marks)
-    days = records.hourly["start"].dt.date()
-    first, last = days.min(), days.max()
-    series = screen_series(records, (first, last), needed=study.target)  # type: ignore[arg-type]
-    begins, ends = (
-        records.hourly["start"].dt.replace_time_zone(None).sort().to_numpy()[i].astype("datetime64[h]") for i in (0, -1)
-    )
-    within = (series.hours >= begins) & (series.hours <= ends)
+    starts = records.hourly["start"].dt.replace_time_zone(None).to_numpy().astype("datetime64[h]")
+    first, last = starts.min(), starts.max()
+    series = screen_series(records, (first.item().date(), last.item().date()), needed=study.target)
+    within = (series.hours >= first) & (series.hours <= last)
     return Series(series.table, series.data.isel(time=within), series.ledger)
 
 
-def _filled(model: Model, series: Series) -> pl.DataFrame:
+def _filled(model: Model, series: Series, progress: Progress) -> pl.DataFrame:
     """Every hour of every station: station, time, value, low, high, and whether it was told."""
-    trained = model.over(series)
+    trained = model.over(series, progress=progress)
     assert isinstance(trained.learning, Reanalysing)
     observed = series.data[model.study.target].to_numpy()
     told = reanalyse(trained, range(len(series.hours)), np.zeros(observed.shape, bool))
@@ -114,9 +116,9 @@ def _filled(model: Model, series: Series) -> pl.DataFrame:
     )
 
 
-def _forecast(model: Model, series: Series) -> pl.DataFrame:
+def _forecast(model: Model, series: Series, progress: Progress) -> pl.DataFrame:
     """What comes after the last hour: station, issued, lead, time (the start of what is told), value, low, high."""
-    trained, task = model.over(series), model.task
+    trained = model.over(series, progress=progress)
     assert isinstance(trained.learning, Forecasting)
     task = trained.learning.task
     last = len(series.hours) - 1

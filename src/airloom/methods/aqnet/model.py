@@ -1,6 +1,7 @@
 """A task's trained networks with all that they need to tell new hours: one file that can be passed on."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from airloom.errors import CheckpointError
 from airloom.files import whole
 from airloom.methods.aqnet.beside import REGRESSION, Beside
 from airloom.methods.aqnet.hours import Hours, Scaler
-from airloom.methods.aqnet.judge import calibration_of
 from airloom.methods.aqnet.learn import Forecasting, Reanalysing
 from airloom.methods.aqnet.split import Parts
 from airloom.methods.aqnet.study import Reanalysis, SeriesStudy, Task
@@ -95,17 +95,22 @@ class Model:
         return network.eval()
 
 
-def keep(study: SeriesStudy, task: Task, trained: Trained[Forecasting] | Trained[Reanalysing], path: Path) -> None:
+def keep(
+    study: SeriesStudy,
+    task: Task,
+    trained: Trained[Forecasting] | Trained[Reanalysing],
+    calibrations: Sequence[Calibration],
+    path: Path,
+) -> None:
     """Write a task's networks, their scaler and the calibration of their intervals; nothing in it can be run."""
     tensors = {f"member{i}.{k}": v for i, n in enumerate(trained.networks) for k, v in n.state_dict().items()}
     if trained.line is not None:
         tensors |= {f"line.{k}": v for k, v in trained.line.state_dict().items()}
-    steps: list[int | None] = [None] if isinstance(task, Reanalysis) else list(range(task.reach))
     facts = {
         "study": study.model_dump_json(),
         "task": task.name,
         "scaler": json.dumps(trained.scaler.to_json()),
-        "calibrations": json.dumps([c.to_json() for c in calibration_of(trained, steps, study.seed)]),
+        "calibrations": json.dumps([c.to_json() for c in calibrations]),
         "airloom": __version__,
     }
     with whole(path) as aside:

@@ -13,7 +13,8 @@ import yaml
 from airloom.facts import timings, versions
 from airloom.files import read_json
 from airloom.methods.aqnet import figures
-from airloom.methods.aqnet.judge import calibration_of
+from airloom.methods.aqnet.model import Model
+from airloom.methods.aqnet.network import Forecaster
 from airloom.methods.aqnet.score import OURS
 from airloom.methods.aqnet.study import Forecast, Reanalysis
 from airloom.methods.aqnet.tables import HEADS, WHAT, cells, groups, title
@@ -115,7 +116,7 @@ def _series(run: "SeriesRun") -> Iterator[tuple[str, str]]:
         spread = [np.nanstd(observed[i : i + STRETCH]) for i in range(0, len(observed) - STRETCH, STRETCH // 4)]
         begin = int(np.argmax(spread)) * (STRETCH // 4) if spread else 0
         part, shown = slice(begin, begin + STRETCH), slice(0, SHOWN)
-        (calibration,) = calibration_of(trained, [lead - 1], run.study.seed)
+        calibration = Model.load(run.model_path(task)).calibrations[lead - 1]
         between = calibration.between(0.95, told[part, shown], np.ones_like(told[part, shown]))
         hours = run.series.hours[moments][part] + lead * task.length
         unit = f"{lead} {task.means}s ahead"
@@ -148,8 +149,9 @@ def attended(trained: Trained, moments: np.ndarray) -> np.ndarray:
     """Mean attention to each hour of the window, by head, on (head, hour)."""
     windows, network = trained.learning.windows, trained.networks[0]
     lesson = windows.lesson(moments, trained.known.expand(len(moments), -1))
+    assert isinstance(network, Forecaster)
     with torch.inference_mode():
-        weights = network.encoder.weights(network.coarsened(lesson.seen.inputs))  # type: ignore[union-attr, operator]  # (moment, station, head, asking, asked)
+        weights = network.encoder.weights(network.coarsened(lesson.seen.inputs))  # (moment, station, head, asking, asked)
     return weights.mean((0, 1, 3)).numpy()
 
 

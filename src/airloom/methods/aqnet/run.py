@@ -26,7 +26,7 @@ from airloom.ledger import Ledger
 from airloom.members import side_by_side
 from airloom.methods.aqnet.beside import REGRESSION, TITLES, Beside, regress
 from airloom.methods.aqnet.hours import Hours, Scaler
-from airloom.methods.aqnet.judge import Judge
+from airloom.methods.aqnet.judge import Judge, calibrations_of
 from airloom.methods.aqnet.learn import Forecasting, Learning, Reanalysing, load, train
 from airloom.methods.aqnet.model import keep
 from airloom.methods.aqnet.score import OURS, Told, rows_of
@@ -39,6 +39,7 @@ from airloom.series import Series, screen_series
 from airloom.sources.base import Column
 from airloom.sources.members import matching
 from airloom.sources.registry import HOURLY
+from airloom.verify.intervals import Calibration
 
 
 @dataclass(frozen=True)
@@ -148,24 +149,21 @@ class SeriesRun(Carrier[SeriesStudy]):
             for task in self.study.tasks:
                 told = list(self._told(task))
                 rows += [row for one in told for row in rows_of(one, draws=asked.draws, seed=self.study.seed)]
-                intervals += self._covered(task, told)
-                self._keep_model(task)
+                intervals += self._judge.covered(self._calibrated(task), told)
             scores = {"study": self.study.name, "draws": asked.draws, "rows": rows, "intervals": intervals}
             write_json(self.folder / "scores.json", scores)
         return scores
 
-    def _keep_model(self, task: Task) -> None:
-        """Write what tells new hours, for others to use."""
-        if isinstance(task, Reanalysis):
-            keep(self.study, task, self._trained(self.reanalysing(task)), self.folder / f"model-{task.name}.safetensors")
-        else:
-            keep(self.study, task, self._trained(self.forecasting(task)), self.folder / f"model-{task.name}.safetensors")
+    def _calibrated(self, task: Task) -> list[Calibration]:
+        """Intervals of a task; what tells new hours is kept with them, for others to use."""
+        trained = self._trained(self.reanalysing(task)) if isinstance(task, Reanalysis) else self.trained_forecast(task)
+        found = calibrations_of(trained, self.study.seed)
+        keep(self.study, task, trained, found, self.model_path(task))
+        return found
 
-    def _covered(self, task: Task, told: list[Told]) -> Iterator[dict[str, Any]]:
-        """How often the intervals of a task hold."""
-        if isinstance(task, Reanalysis):
-            return self._judge.covered(self._trained(self.reanalysing(task)), told)
-        return self._judge.covered(self._trained(self.forecasting(task)), told)
+    def model_path(self, task: Task) -> Path:
+        """Where what tells new hours lies, once it is evaluated."""
+        return self.folder / f"model-{task.name}.safetensors"
 
     def _told(self, task: Task) -> Iterator[Told]:
         """What models say of the same values of a task."""
@@ -179,7 +177,7 @@ class SeriesRun(Carrier[SeriesStudy]):
                 if self.study.hidden:
                     yield self._judge.hidden(reanalysing, found)
             else:
-                forecasting = self._trained(self.forecasting(task))
+                forecasting = self.trained_forecast(task)
                 beside = [str(b) for b in self.study.verification.baselines if b in TITLES]
                 others = {b: self._trained(self.forecasting(task, which=b), which=b) for b in beside}
                 yield from self._judge.forecasts(forecasting, others, found)
@@ -200,7 +198,7 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def _forecast(self, task: Forecast) -> xr.Dataset:
         """Forecasts after each of the test's hours: `seen` stations, and those `hidden` in the folds, on (time, station, lead)."""
-        trained = self._trained(self.forecasting(task))
+        trained = self.trained_forecast(task)
         moments = trained.learning.parts.test
         values = {"seen": forecast(trained, moments, task.leads)}
         if self.study.hidden:

@@ -65,7 +65,7 @@ class Forecasts:
         wanted = self.wanted[at]
         if asked is not None:
             wanted = wanted.masked_fill(~asked[:, :, None, None], torch.nan)
-        ahead = self.ahead[at] if self.ahead is not None else None
+        ahead = self.ahead[at] * visible[..., None] if self.ahead is not None else None
         inputs = inputs_of(self.hours, every, visible[:, None].expand(-1, self.window, -1))
         return Lesson(Seen(inputs, self.last[at], self.hours.clock[at], visible, ahead), wanted)
 
