@@ -4,7 +4,8 @@
 
 Makes the twin of studies/po-valley.yaml below FOLDER (the first nine days of each month of five years, about an hour on two
 cores), carries the study through for each seed, and each of `--variants` with the first seed. An interrupted call goes on.
-Writes benchmarks/results/skill.json: scores, and every target with what was found.
+Writes benchmarks/results/skill.json: scores, and every target with what was found; runs that it holds already and that are not
+asked for are kept.
 """
 
 import argparse
@@ -156,6 +157,19 @@ def show(found: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def keep(found: dict[str, Any], twin: Plan, path: Path) -> None:
+    """Put a run among those of the same twin that were made before."""
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    known = before["runs"] if before.get("twin") == twin.to_json() else []
+    made = {
+        "date": str(date.today()),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+    runs = {r["run"]: r for r in [*known, {**found, **made}]}
+    write_json(path, {"twin": twin.to_json(), "runs": [runs[name] for name in sorted(runs)]})
+
+
 def main() -> None:
     """Make, run, compare, write."""
     study = load(ROOT / "studies" / "po-valley.yaml")
@@ -168,23 +182,16 @@ def main() -> None:
     asked = parser.parse_args()
     folder = asked.folder.resolve()
     make_twin(plan(study), folder / "twin", asked.cores)
-    found = []
     for seed in asked.seeds:
-        found.append(carry(f"seed-{seed}", changed(study, {"seed": seed}), folder, asked.cores))
-        found[-1]["targets"] = targets(found[-1])
-        show(found[-1])
+        found = carry(f"seed-{seed}", changed(study, {"seed": seed}), folder, asked.cores)
+        found["targets"] = targets(found)
+        show(found)
+        keep(found, plan(study), asked.out)
     for name in asked.variants:
         changes = {"seed": asked.seeds[0], **variants(study, folder / "runs" / f"seed-{asked.seeds[0]}")[name]}
-        found.append(carry(name, changed(study, changes), folder, asked.cores))
-        show(found[-1])
-    result = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
-        "twin": plan(study).to_json(),
-        "runs": found,
-    }
-    write_json(asked.out, result)
+        found = carry(name, changed(study, changes), folder, asked.cores)
+        show(found)
+        keep(found, plan(study), asked.out)
 
 
 if __name__ == "__main__":
