@@ -156,6 +156,18 @@ def test_what_is_done_is_not_done_again(done):
     assert run.netcdf.stat().st_mtime_ns == told
 
 
+def test_scores_of_a_task_are_kept(done, monkeypatch):
+    before = json.loads((done / "run" / "scores.json").read_text())
+    monkeypatch.setattr(SeriesRun, "_told", lambda self, task: pytest.fail(f"{task.name} was told again"))
+    assert run_of(done).evaluate() == before
+
+
+def test_scores_need_what_was_told(done, tmp_path, monkeypatch):
+    monkeypatch.setattr(SeriesRun, "told_path", lambda self, task: tmp_path / "nowhere.nc")
+    with pytest.raises(StudyError, match="Run `airloom predict` first"):
+        list(run_of(done)._told(open_study(done / "study.yaml").tasks[0]))
+
+
 def test_a_hidden_fold_learns_nothing_of_its_stations(tmp_path):
     """A planted leak would change the weights: values of a fold's stations do not."""
     study = changed(write(tmp_path), {"tasks": STUDY["tasks"][:1]})
@@ -220,7 +232,7 @@ def test_verbs_out_of_order_say_what_comes_first(tmp_path):
     run = open_run(write(tmp_path), tmp_path, tmp_path / "run")
     with pytest.raises(StudyError, match="Run `airloom train` first"):
         run.predict()
-    with pytest.raises(StudyError, match="Run `airloom predict` first"):
+    with pytest.raises(StudyError, match="Run `airloom train` first"):
         run.evaluate()
     with pytest.raises(StudyError, match="Run `airloom evaluate` first"):
         run.report()

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from airloom.errors import StudyError
 from airloom.ledger import Ledger
 from airloom.methods.aqnet import around
-from airloom.methods.aqnet.baselines import BASELINES, Case
+from airloom.methods.aqnet.baselines import BASELINES, Case, regression
 from airloom.methods.aqnet.hours import Hours, Scaler, clock, last_seen
 from airloom.methods.aqnet.learn import blocks
-from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Reanalyser, Seen, around_of
+from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Reanalyser, Seen, around_of, flat
 from airloom.methods.aqnet.score import Told, rows_of
 from airloom.methods.aqnet.split import parts_of
 from airloom.methods.aqnet.windows import Forecasts, Reanalyses, inputs_of, to_come, width
@@ -24,6 +24,7 @@ from airloom.nets.neighbours import NeuralNeighbours, nearest
 from airloom.series import Series
 
 STATIONS = 5
+HOURLY = ((1, 24),)
 BEGIN = np.datetime64("2020-01-06T00", "h")  # a Monday
 
 
@@ -63,10 +64,10 @@ def test_the_scaler_sees_training_hours_and_known_stations_alone():
 def test_a_forecast_sees_nothing_that_comes_later():
     found = series()
     moments = np.array([100, 150])
-    before = Forecasts.of(hours_of(found), 24, 6, 1).lesson(moments, all_of(2)).seen
+    before = Forecasts.of(hours_of(found), HOURLY, 6, 1).lesson(moments, all_of(2)).seen
     scaler = Scaler.of(series(), np.ones(400, bool), np.ones(STATIONS, bool))
     found.data["pm2p5"][151:] = 999
-    after = Forecasts.of(Hours.of(found, scaler, ["pm2p5"]), 24, 6, 1).lesson(moments, all_of(2)).seen
+    after = Forecasts.of(Hours.of(found, scaler, ["pm2p5"]), HOURLY, 6, 1).lesson(moments, all_of(2)).seen
     for a, b in zip(before[:4], after[:4], strict=True):
         assert torch.equal(a.nan_to_num(), b.nan_to_num())
 
@@ -85,6 +86,18 @@ def test_a_hidden_station_changes_nothing_that_is_seen():
     network = Reanalyser(width(before.hours), 1, PRESETS["small"]).eval()
     places, offsets = before.hours.places, before.hours.offsets
     assert torch.equal(network(seen, places, offsets, 3), network(again, places, offsets, 3))
+
+
+@pytest.mark.parametrize("shape", [((1, 24),), ((6, 8),), ((12, 1), (24, 2), (1, 24))])
+def test_what_is_gathered_is_what_is_made(shape):
+    forecasts = Forecasts.of(hours_of(series()), shape, 3, 1)
+    at, visible = torch.tensor([90, 200, 399]), all_of(3)
+    visible[:, 1] = False
+    told = forecasts.lesson(at.numpy(), visible).seen.inputs
+    assert torch.allclose(told, forecasts._made(at, visible), atol=1e-6)
+    assert told.shape[1] == sum(number for _, number in shape)
+    last = torch.stack([forecasts.hours.values[i - shape[-1][0] + 1 : i + 1, 0, 0].mean() for i in at])
+    assert torch.allclose(told[:, -1, 0, 0], last, atol=1e-6)
 
 
 def test_what_comes_is_what_stands_later_and_days_need_their_hours():
@@ -173,9 +186,9 @@ def test_neighbours_without_a_value_do_not_count():
 
 
 def test_a_forecaster_gives_what_is_asked_and_k_is_free():
-    network = Forecaster(9, 2, 6, PRESETS["small"], ahead=4, coarse=2).eval()
+    network = Forecaster(9, 2, 6, PRESETS["small"], ahead=4).eval()
     seen = Seen(
-        torch.randn(3, 8, STATIONS, 9),
+        torch.randn(3, 4, STATIONS, 9),
         torch.randn(3, STATIONS, 2),
         torch.randn(3, CLOCK),
         all_of(3),
@@ -203,14 +216,15 @@ def test_last_seen_and_interpolation():
 
 def test_baselines_tell_every_station_and_ridge_finds_a_line():
     found = series(gaps=0)
-    forecasts = Forecasts.of(hours_of(found), 24, 3, 1)
+    forecasts = Forecasts.of(hours_of(found), HOURLY, 3, 1)
     train, asked = np.arange(23, 300), np.arange(310, 390)
     case = Case(forecasts, train, asked, (1, 3), 1, 0)
-    for name in ("persistence", "climatology", "ridge"):
+    for name in ("persistence", "climatology"):
         assert BASELINES[name][1](case).shape == (80, STATIONS, 2)
     assert np.array_equal(BASELINES["persistence"][1](case)[..., 0], forecasts.hours.level[asked, :, 0].numpy())
     wanted = forecasts.wanted[asked][:, :, 0, 0].numpy()
-    line = BASELINES["ridge"][1](case)[..., 0]
+    slopes, constant = regression(forecasts, train, np.ones(STATIONS, bool))
+    line = flat(forecasts.lesson(asked, all_of(80)).seen).numpy() @ slopes[:, 0] + constant[0]
     assert ((line - wanted) ** 2).mean() < 0.6 * wanted.var()
 
 
@@ -229,7 +243,7 @@ def test_scores_are_of_values_that_all_models_tell():
 def test_weather_known_ahead_is_not_known_at_a_hidden_station():
     found, visible = series(), all_of(1)
     visible[:, 2] = False
-    seen = Forecasts.of(hours_of(found), 24, 6, 1, ["t2m"]).lesson(np.array([100]), visible).seen
+    seen = Forecasts.of(hours_of(found), HOURLY, 6, 1, ["t2m"]).lesson(np.array([100]), visible).seen
     assert seen.ahead is not None
     assert not seen.ahead[0, 2].any()
     assert seen.ahead[0, 1].all()
@@ -240,6 +254,6 @@ def test_climatology_does_not_depend_on_how_the_clock_is_told():
     scaler = Scaler.of(found, np.ones(400, bool), np.ones(STATIONS, bool))
     told = []
     for cyclic in (True, False):
-        forecasts = Forecasts.of(Hours.of(found, scaler, ["pm2p5"], cyclic=cyclic), 24, 3, 1)
+        forecasts = Forecasts.of(Hours.of(found, scaler, ["pm2p5"], cyclic=cyclic), HOURLY, 3, 1)
         told.append(BASELINES["climatology"][1](Case(forecasts, np.arange(23, 300), np.arange(310, 390), (1, 3), 1, 0)))
     assert np.array_equal(*told)

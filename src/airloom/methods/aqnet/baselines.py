@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from airloom.methods.aqnet.hours import MONDAY, WEEK
-from airloom.methods.aqnet.network import RECENT, flat
-from airloom.methods.aqnet.windows import Forecasts, batches
+from airloom.methods.aqnet.network import flat
+from airloom.methods.aqnet.windows import RECENT, Forecasts, batches
 from airloom.progress import Progress, quiet
 
 AT_ONCE = 512  # moments
@@ -63,17 +63,9 @@ def climatology(case: Case) -> np.ndarray:
     return found
 
 
-def ridge(case: Case) -> np.ndarray:
-    """Ridge regression on the window, one for each lead, all stations together."""
-    steps = [s - 1 for s in case.steps]
-    slopes, constant = regression(case.forecasts, case.train)
-    found = [inputs.numpy() @ slopes[:, steps] + constant[steps] for inputs, _ in _designs(case.forecasts, case.asked)]
-    return np.concatenate(found).reshape(len(case.asked), -1, len(steps))
-
-
-def regression(forecasts: Forecasts, moments: np.ndarray, known: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes on (input of `flat`, step) and constants on (step,) of the first target by ridge regression, all
-    stations together, or those `known` (bool on (station,)).
+def regression(forecasts: Forecasts, moments: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes on (input of `flat`, step) and constants on (step,) of the first target by ridge regression, the `known` stations
+    (bool on (station,)) together.
     """
     inner: np.ndarray | None = None
     for inputs, wanted in _designs(forecasts, moments, known):
@@ -92,13 +84,17 @@ def regression(forecasts: Forecasts, moments: np.ndarray, known: np.ndarray | No
 
 
 def gradient_boosting(case: Case) -> np.ndarray:
-    """LightGBM on the window with gaps left as gaps, one for each lead, all stations together; every second moment."""
+    """LightGBM on the regression's inputs with gaps left as gaps, one for each lead, all stations together; every second moment, of
+    days, which hardly change from hour to hour, every twelfth.
+    """
     from lightgbm import LGBMRegressor  # slow to import
 
-    learnt = list(_designs(case.forecasts, case.train[::2], gaps=True))
-    inputs, wanted = (np.concatenate([part[i] for part in learnt]) for i in (0, 1))
-    asked = [i for i, _ in _designs(case.forecasts, case.asked, gaps=True)]
     stations = case.forecasts.wanted.shape[1]
+    every = np.ones(stations, bool)
+    thin = 2 if case.length == 1 else 12
+    learnt = list(_designs(case.forecasts, case.train[::thin], every, gaps=True))
+    inputs, wanted = (np.concatenate([part[i] for part in learnt]) for i in (0, 1))
+    asked = [i for i, _ in _designs(case.forecasts, case.asked, every, gaps=True)]
     found = []
     for step in case.steps:
         there = np.isfinite(wanted[:, step - 1])
@@ -125,10 +121,10 @@ def gradient_boosting(case: Case) -> np.ndarray:
 
 
 def _designs(
-    forecasts: Forecasts, moments: np.ndarray, known: np.ndarray | None = None, *, gaps: bool = False
+    forecasts: Forecasts, moments: np.ndarray, known: np.ndarray, *, gaps: bool = False
 ) -> Iterator[tuple[Tensor, np.ndarray]]:
     """Inputs on (moment · station, number), with `gaps` NaN where there is none, and what is wanted on (moment · station, step)."""
-    visible = torch.ones(forecasts.wanted.shape[1], dtype=torch.bool) if known is None else torch.from_numpy(known)
+    visible = torch.from_numpy(known)
     for some in batches(moments, AT_ONCE):
         seen = forecasts.lesson(some, visible.expand(len(some), -1)).seen
         if gaps:
@@ -140,7 +136,7 @@ def _gapped(inputs: Tensor, channels: Sequence[str]) -> Tensor:
     """Inputs with NaN where a station has no value of its own."""
     variables = [c for c in channels if not c.startswith("log ")]
     masks = [len(channels) + variables.index(c.removeprefix("log ")) for c in channels]
-    own = inputs[..., : len(channels)].masked_fill(inputs[..., masks] == 0, torch.nan)
+    own = inputs[..., : len(channels)] / inputs[..., masks]  # means over all hours to means over those that are there
     return torch.cat([own, inputs[..., len(channels) :]], -1)
 
 
@@ -161,6 +157,5 @@ def _slot(time: np.ndarray, length: int) -> np.ndarray:
 BASELINES: dict[str, tuple[str, Predict]] = {
     "persistence": ("Persistence", persistence),
     "climatology": ("Climatology of hour, weekday and season", climatology),
-    "ridge": ("Ridge regression", ridge),
     "gradient-boosting": ("Gradient boosting", gradient_boosting),
 }

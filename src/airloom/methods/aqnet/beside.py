@@ -13,9 +13,10 @@ from airloom.methods.aqnet.network import CLOCK, PRESETS, Preset, Regression, Se
 from airloom.methods.aqnet.study import SeriesMethod
 from airloom.methods.aqnet.windows import width
 
-REGRESSION = "regression"
+REGRESSION = "ridge"
+TITLES = {REGRESSION: "Ridge regression", "lstm": "LSTM", "patchtst": "PatchTST"}
 MIXED = 6  # series that PatchTST sees
-PATCH = {24: (8, 4), 336: (24, 12)}  # length and stride by window, in hours; of others a third and a sixth
+PATCH = {24: (8, 4), 56: (4, 4)}  # length and stride by steps of the window; of others a third and a sixth
 
 
 class PlainLSTM(nn.Module):
@@ -81,7 +82,7 @@ class PatchTST(nn.Module):
 
 @dataclass(frozen=True)
 class Beside(Forecasting):
-    """A forecast's task for another network: `which` is "regression", "lstm" or "patchtst"."""
+    """A forecast's task for another network: `which` is a key of TITLES."""
 
     which: str = "lstm"
 
@@ -90,11 +91,12 @@ class Beside(Forecasting):
         windows, preset = self.windows, PRESETS[method.preset]
         given = windows.ahead.shape[-1] if windows.ahead is not None else 0
         channels, targets = width(windows.hours), len(windows.hours.targets)
+        seen = sum(number for _, number in windows.shape)
         if self.which == REGRESSION:
-            return Regression(channels, windows.window, targets, windows.steps, given)
+            return Regression(channels, seen, targets, windows.steps, given)
         if self.which == "lstm":
             return PlainLSTM(channels, targets, windows.steps, preset, given)
-        return PatchTST(channels, windows.window, targets, windows.steps, preset, given)
+        return PatchTST(channels, seen, targets, windows.steps, preset, given)
 
 
 def regress(task: Beside, method: SeriesMethod, path: Path, study: str) -> None:
@@ -106,6 +108,3 @@ def regress(task: Beside, method: SeriesMethod, path: Path, study: str) -> None:
         line.line.weight.copy_(torch.from_numpy(slopes.T))
         line.line.bias.copy_(torch.from_numpy(constant))
     save_weights(path, line, {"study": study})
-
-
-TITLES = {"lstm": "LSTM", "patchtst": "PatchTST"}

@@ -41,9 +41,10 @@ class Judge:
     def forecasts(
         self, trained: Trained[Forecasting], others: Mapping[str, Trained[Forecasting]], found: xr.Dataset
     ) -> Iterator[Told]:
-        """Forecasts at stations that are seen, by lead; `others` are the networks beside ours."""
-        learning = trained.learning
-        task, windows, moments = learning.task, learning.windows, learning.parts.test
+        """Forecasts at stations that are seen, by lead; `others` are what learnt beside ours, by the baseline's name."""
+        assert trained.line is not None
+        learning, windows = trained.learning, trained.line.learning.windows
+        task, moments = learning.task, learning.parts.test
         case = Case(windows, learning.parts.train, moments, task.leads, task.length, self.study.seed, self.progress)
         models = {OURS: found["seen"].to_numpy()}
         for name in self.study.verification.baselines:

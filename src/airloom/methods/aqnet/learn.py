@@ -40,9 +40,7 @@ class Forecasting:
         windows = self.windows
         given = windows.ahead.shape[-1] if windows.ahead is not None else 0
         hours = windows.hours
-        return Forecaster(
-            width(hours), len(hours.targets), windows.steps, PRESETS[method.preset], ahead=given, coarse=self.task.coarse
-        )
+        return Forecaster(width(hours), len(hours.targets), windows.steps, PRESETS[method.preset], ahead=given)
 
     def lesson(self, moments: np.ndarray, draw: np.random.Generator, hidden: float) -> Lesson:
         """Of moments, with some of the known stations hidden."""

@@ -77,7 +77,8 @@ def tell_series(
                 "value", model.task.name, f"not told: needs {weather} of the hours to come, which tables of the past lack", 0
             )
         else:
-            told = _forecast(model, series, progress)
+            last = series.data.isel(time=slice(-model.task.window, None))
+            told = _forecast(model, Series(series.table, last, series.ledger), progress)
             _write(told, out / f"forecast-{model.task.name}")
             _plot(model, series, told, out / f"forecast-{model.task.name}.png")
     return series.ledger

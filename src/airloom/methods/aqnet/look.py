@@ -39,13 +39,11 @@ def _made_up(study: SeriesStudy, task: Task) -> tuple[nn.Module, Seen, Tensor, T
     along: tuple[int, ...] = (task.window,)
     if isinstance(task, Forecast):
         network, along = (
-            Forecaster(
-                channels, 1, task.reach, preset, ahead=len(task.given) * task.reach * task.length, coarse=task.coarse
-            ),
+            Forecaster(channels, 1, task.reach, preset, ahead=len(task.given) * task.reach * task.length),
             (),
         )
     seen = Seen(
-        torch.randn(1, task.window, STATIONS, channels),
+        torch.randn(1, task.window // (task.coarse if isinstance(task, Forecast) else 1), STATIONS, channels),
         torch.randn(1, *along, STATIONS, 1),
         torch.randn(1, *along, CLOCK),
         torch.ones(1, STATIONS, dtype=torch.bool),

@@ -19,7 +19,7 @@ from airloom.methods.aqnet.learn import Forecasting, Reanalysing
 from airloom.methods.aqnet.split import Parts
 from airloom.methods.aqnet.study import Reanalysis, SeriesStudy, Task
 from airloom.methods.aqnet.tell import Trained
-from airloom.methods.aqnet.windows import Forecasts, Reanalyses
+from airloom.methods.aqnet.windows import Forecasts, Reanalyses, even, recent_finest
 from airloom.progress import Progress, quiet
 from airloom.series import Series
 from airloom.study import parse
@@ -70,10 +70,13 @@ class Model:
             reanalysing = Reanalysing(task, Reanalyses(hours, task.window), NOTHING, known)
             members = [self._filled(reanalysing.network(method), n) for n in self._members]
             return Trained(reanalysing, members, self.scaler, method.neighbours, None, progress)
-        windows = Forecasts.of(hours, task.window, task.reach, task.length, task.given)
-        forecasting = Forecasting(task, windows, NOTHING, known)
+        ours, its = (
+            Forecasts.of(hours, shape, task.reach, task.length, task.given)
+            for shape in (even(task.window, task.coarse), recent_finest(task.window))
+        )
+        forecasting, beside = Forecasting(task, ours, NOTHING, known), Beside(task, its, NOTHING, known, REGRESSION)
         members = [self._filled(forecasting.network(method), n) for n in self._members]
-        line = self._filled(Beside(task, windows, NOTHING, known, REGRESSION).network(method), "line")
+        line = Trained(beside, [self._filled(beside.network(method), "line")], self.scaler, method.neighbours)
         return Trained(forecasting, members, self.scaler, method.neighbours, line, progress)
 
     @property
@@ -105,7 +108,7 @@ def keep(
     """Write a task's networks, their scaler and the calibration of their intervals; nothing in it can be run."""
     tensors = {f"member{i}.{k}": v for i, n in enumerate(trained.networks) for k, v in n.state_dict().items()}
     if trained.line is not None:
-        tensors |= {f"line.{k}": v for k, v in trained.line.state_dict().items()}
+        tensors |= {f"line.{k}": v for k, v in trained.line.networks[0].state_dict().items()}
     facts = {
         "study": study.model_dump_json(),
         "task": task.name,

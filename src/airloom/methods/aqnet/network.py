@@ -10,7 +10,6 @@ from airloom.nets.neighbours import NeuralNeighbours, nearest
 
 PLACE = 2  # numbers that tell where a place is: east and north of the network's middle
 CLOCK = 6  # sine and cosine of hour, weekday and day of the year
-RECENT = 24  # hours that a regression sees one by one; those before, as means of days
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ PRESETS = {"small": Preset(64, 1), "base": Preset(96, 2), "paper": Preset(128, 3
 class Seen(NamedTuple):
     """What a network is given of some moments.
 
-    `inputs`: (batch, time, station, channel), normalised, zero where nothing is known, with masks among the channels. `level`: the
-    targets' last known values, normalised, NaN where none is, on (batch, station, target); of a reanalysis those of each hour, on
-    (batch, time, station, target). `clock`: (batch, CLOCK) of the moment itself, or (batch, time, CLOCK). `visible`: which stations may be
+    `inputs`: (batch, step, station, channel), a step an hour or the mean of some, normalised, zero where nothing is known, with masks
+    among the channels. `level`: the targets' last known values, normalised, NaN where none is, on (batch, station, target); of a
+    reanalysis those of each hour, on (batch, time, station, target). `clock`: (batch, CLOCK) of the moment itself, or (batch, time, CLOCK). `visible`: which stations may be
     seen, bool on (batch, station). `ahead`: what is known of the hours to come on (batch, station, number), or none of it.
     """
 
@@ -81,13 +80,12 @@ class Forecaster(nn.Module):
         steps: hours or days that are told.
         preset: widths.
         ahead: numbers that are known of the time to come, at each station.
-        coarse: hours whose mean the LSTM sees as one step.
     """
 
-    def __init__(self, channels: int, targets: int, steps: int, preset: Preset, *, ahead: int = 0, coarse: int = 1) -> None:
+    def __init__(self, channels: int, targets: int, steps: int, preset: Preset, *, ahead: int = 0) -> None:
         super().__init__()
         dim = preset.dim
-        self.targets, self.steps, self.coarse = targets, steps, coarse
+        self.targets, self.steps = targets, steps
         self.encoder = Encoder(channels, preset, both_ways=False)
         self.unseen = nn.Parameter(torch.zeros(2 * dim))
         self.neighbours = NeuralNeighbours(2 * dim, 2 * dim + PLACE + CLOCK, dim, preset.heads)
@@ -120,13 +118,9 @@ class Forecaster(nn.Module):
         last = torch.where(seen.visible[..., None] & torch.isfinite(seen.level), torch.nan_to_num(seen.level), around)
         return change + torch.sigmoid(self.kept) * last[..., None]
 
-    def coarsened(self, inputs: Tensor) -> Tensor:
-        """Inputs as the LSTM sees them, on (batch, step, station, channel)."""
-        return inputs if self.coarse == 1 else inputs.unflatten(1, (-1, self.coarse)).mean(2)
-
     def _pooled(self, inputs: Tensor) -> Tensor:
         """A station's feature vector: the mean over time, as in the paper, and the last hour's state beside it."""
-        features, states = self.encoder(self.coarsened(inputs))
+        features, states = self.encoder(inputs)
         return torch.cat([features.mean(1), states[:, -1]], -1)
 
 
@@ -136,10 +130,10 @@ class Regression(nn.Module):
     Where extremes go beyond all that was learnt from, an LSTM saturates and a line goes on.
     """
 
-    def __init__(self, channels: int, window: int, targets: int, steps: int, ahead: int = 0) -> None:
+    def __init__(self, channels: int, seen: int, targets: int, steps: int, ahead: int = 0) -> None:
         super().__init__()
         self.shape = targets, steps
-        self.line = nn.Linear(flat_width(channels, window) + ahead, targets * steps)
+        self.line = nn.Linear((channels - CLOCK) * seen + CLOCK + ahead, targets * steps)
 
     def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:
         """As `Forecaster`."""
@@ -187,22 +181,10 @@ class Reanalyser(nn.Module):
 
 
 def flat(seen: Seen) -> Tensor:
-    """What a regression is given: the last RECENT hours one by one, the days before as means, the clock once, and what is known ahead;
-    on (batch, station, number).
-    """
-    inputs = seen.inputs.transpose(1, 2)  # (batch, station, time, channel)
-    series = inputs[..., :-CLOCK]
-    parts = [series[:, :, -RECENT:].flatten(2), inputs[:, :, -1, -CLOCK:]]
-    if days := series.shape[2] // RECENT - 1:
-        before = series[:, :, -RECENT * (days + 1) : -RECENT].unflatten(2, (days, RECENT))
-        parts.append(before.nanmean(3).flatten(2))
+    """What a regression is given: every step, the clock once, and what is known ahead; on (batch, station, number)."""
+    inputs = seen.inputs.transpose(1, 2)  # (batch, station, step, channel)
+    parts = [inputs[..., :-CLOCK].flatten(2), inputs[:, :, -1, -CLOCK:]]
     return torch.cat([*parts, *([seen.ahead] if seen.ahead is not None else [])], -1)
-
-
-def flat_width(channels: int, window: int) -> int:
-    """Numbers that `flat` gives without what is known ahead."""
-    recent, days = min(window, RECENT), max(0, window // RECENT - 1)
-    return (channels - CLOCK) * (recent + days) + CLOCK
 
 
 def around_of(level: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:

@@ -138,8 +138,8 @@ def _attention(run: "SeriesRun") -> Iterator[tuple[str, str]]:
         )
         if task.means == "day":
             caption = (
-                "How far a forecast day follows each day that is seen: the mean size of its derivative with respect to that day's hours "
-                "of the inputs, times these; rows add up to 1. Attention itself lies among the hours that are seen and knows no day to come."
+                "How far a forecast day follows each day that is seen: the mean size of its derivative with respect to that day's "
+                "inputs, times these; rows add up to 1. Attention itself lies among the hours that are seen and knows no day to come."
             )
             content += embed(figures.days_of_days(followed(trained, moments[::4], task)), caption)
         yield f"Attention of {task.name}", content
@@ -151,7 +151,7 @@ def attended(trained: Trained, moments: np.ndarray) -> np.ndarray:
     lesson = windows.lesson(moments, trained.known.expand(len(moments), -1))
     assert isinstance(network, Forecaster)
     with torch.inference_mode():
-        weights = network.encoder.weights(network.coarsened(lesson.seen.inputs))  # (moment, station, head, asking, asked)
+        weights = network.encoder.weights(lesson.seen.inputs)  # (moment, station, head, asking, asked)
     return weights.mean((0, 1, 3)).numpy()
 
 
@@ -162,12 +162,12 @@ def followed(trained: Trained, moments: np.ndarray, task: Forecast) -> np.ndarra
     inputs = lesson.seen.inputs.clone().requires_grad_()
     hours = windows.hours
     told = network(lesson.seen._replace(inputs=inputs), hours.places, hours.offsets, trained.k)
-    days = task.window // 24
+    days, steps = task.window // 24, 24 // task.coarse
     rows = []
     for step in range(task.reach):
         (slope,) = torch.autograd.grad(told[..., step].sum(), inputs, retain_graph=True)
-        by_hour = (slope * inputs).abs().sum((0, 2, 3)).detach().numpy()
-        by_day = by_hour[-24 * days :].reshape(days, 24).sum(1)
+        by_step = (slope * inputs).abs().sum((0, 2, 3)).detach().numpy()
+        by_day = by_step[-steps * days :].reshape(days, steps).sum(1)
         rows.append(by_day / by_day.sum())
     return np.stack(rows)
 

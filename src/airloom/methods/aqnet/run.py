@@ -10,7 +10,6 @@ run.report()
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from airloom.ledger import Ledger
 from airloom.members import side_by_side
 from airloom.methods.aqnet.beside import REGRESSION, TITLES, Beside, regress
 from airloom.methods.aqnet.hours import Hours, Scaler
+from airloom.methods.aqnet.jobs import Job, jobs_of
 from airloom.methods.aqnet.judge import Judge, calibrations_of
 from airloom.methods.aqnet.learn import Forecasting, Learning, Reanalysing, load, train
 from airloom.methods.aqnet.model import keep
@@ -33,29 +33,13 @@ from airloom.methods.aqnet.score import OURS, Told, rows_of
 from airloom.methods.aqnet.split import parts_of
 from airloom.methods.aqnet.study import Forecast, Reanalysis, SeriesStudy, Task
 from airloom.methods.aqnet.tell import L, Trained, forecast, gaps_of, reanalyse
-from airloom.methods.aqnet.windows import Forecasts, Reanalyses
+from airloom.methods.aqnet.windows import Forecasts, Reanalyses, even, recent_finest
 from airloom.progress import Progress, quiet
 from airloom.series import Series, screen_series
 from airloom.sources.base import Column
 from airloom.sources.members import matching
 from airloom.sources.registry import HOURLY
 from airloom.verify.intervals import Calibration
-
-
-@dataclass(frozen=True)
-class Job:
-    """A network to train: of a task, with a fold of stations hidden or none, AQ-Net's or one beside it, a member."""
-
-    task: str
-    fold: int | None
-    which: str
-    member: int
-
-    @property
-    def folder(self) -> Path:
-        """Where it is trained, below the run."""
-        stations = "all-stations" if self.fold is None else f"fold-{self.fold}"
-        return Path("training") / self.task / stations / f"{self.which}-{self.member}"
 
 
 class SeriesRun(Carrier[SeriesStudy]):
@@ -100,15 +84,10 @@ class SeriesRun(Carrier[SeriesStudy]):
                     one(self.progress)
         return [self.folder / j.folder for j in self.jobs]
 
-    @property
+    @cached_property
     def jobs(self) -> list[Job]:
         """All networks, the slowest first."""
-        folds = [None, *range(self.study.hidden.folds)] if self.study.hidden else [None]
-        ours = [Job(t.name, f, OURS, m) for t in self.study.tasks for f in folds for m in range(self.study.practice.members)]
-        lines = [Job(t.name, f, REGRESSION, 0) for t in self.study.tasks if isinstance(t, Forecast) for f in folds]
-        trained = [b for b in self.study.verification.baselines if b in TITLES]
-        others = [Job(t.name, None, b, 0) for t in self.study.tasks if isinstance(t, Forecast) for b in trained]
-        return lines + sorted(ours + others, key=lambda j: -self.task(j.task).window * self.task(j.task).steps)
+        return jobs_of(self.study)
 
     def train_job(self, job: Job) -> None:
         """Train one network, or go on."""
@@ -129,7 +108,7 @@ class SeriesRun(Carrier[SeriesStudy]):
             seed=int(np.random.SeedSequence([s + 1 for s in seed]).generate_state(1)[0] >> 1),
             study=self.fingerprint,
             folder=self.folder / job.folder,
-            progress=_named(job, self.progress),
+            progress=job.named(self.progress),
         )
 
     def predict(self) -> Path:
@@ -143,16 +122,26 @@ class SeriesRun(Carrier[SeriesStudy]):
     def evaluate(self) -> dict[str, Any]:
         """What was told beside the baselines, on the same hours and stations; writes `scores.json`."""
         with self._timed("evaluate"):
-            asked = self.study.verification
-            rows: list[dict[str, Any]] = []
-            intervals: list[dict[str, Any]] = []
-            for task in self.study.tasks:
-                told = list(self._told(task))
-                rows += [row for one in told for row in rows_of(one, draws=asked.draws, seed=self.study.seed)]
-                intervals += self._judge.covered(self._calibrated(task), told)
-            scores = {"study": self.study.name, "draws": asked.draws, "rows": rows, "intervals": intervals}
+            parts = [self._scored(t) for t in self.study.tasks]
+            scores = {"study": self.study.name, "draws": self.study.verification.draws}
+            scores |= {k: [row for p in parts for row in p[k]] for k in ("rows", "intervals")}
             write_json(self.folder / "scores.json", scores)
         return scores
+
+    def _scored(self, task: Task) -> dict[str, Any]:
+        """Scores of one task, kept, for baselines take minutes."""
+        path = self.folder / "scores" / f"{task.name}.json"
+        verification = self.study.verification.model_dump(mode="json")
+        weights = [sha256(self._trained_path(j)) for j in self.jobs if j.task == task.name]
+        of = fingerprint([verification, weights])
+        if path.is_file() and self.model_path(task).is_file() and (kept := read_json(path))["of"] == of:
+            return kept
+        told, draws = list(self._told(task)), self.study.verification.draws
+        rows = [row for one in told for row in rows_of(one, draws=draws, seed=self.study.seed)]
+        intervals = list(self._judge.covered(self._calibrated(task), told))
+        found = {"of": of, "rows": rows, "intervals": intervals}
+        write_json(path, found)
+        return found
 
     def _calibrated(self, task: Task) -> list[Calibration]:
         """Intervals of a task; what tells new hours is kept with them, for others to use."""
@@ -167,10 +156,10 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def _told(self, task: Task) -> Iterator[Told]:
         """What models say of the same values of a task."""
-        path = self.told_path(task)
-        if not path.is_file():
-            raise StudyError(f"{path}: is not there; nothing is told of {task.name} yet. Run `airloom predict` first.")
-        with xr.open_dataset(path, engine="netcdf4") as found:
+        if not self._is_told(task):
+            where = f"{self.told_path(task)}: is not there, or of other networks"
+            raise StudyError(f"{where}; nothing is told of {task.name} yet. Run `airloom predict` first.")
+        with xr.open_dataset(self.told_path(task), engine="netcdf4") as found:
             if isinstance(task, Reanalysis):
                 reanalysing = self.reanalysing(task)
                 yield from self._judge.gaps(reanalysing, found)
@@ -186,15 +175,19 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def _tell(self, task: Task) -> None:
         """Write what the networks of a task tell of the test's hours, unless that is there already."""
-        path, weights = self.told_path(task), self._weights(task)
-        if path.is_file():
-            with xr.open_dataset(path, engine="netcdf4") as file:
-                if file.attrs.get("weights") == weights:
-                    return
+        if self._is_told(task):
+            return
         found = self._reanalysed(task) if isinstance(task, Reanalysis) else self._forecast(task)
-        title = {"title": f"{self.study.title}: {task.name}", "Conventions": "CF-1.11", "weights": weights}
-        with whole(path) as aside:
+        title = {"title": f"{self.study.title}: {task.name}", "Conventions": "CF-1.11", "weights": self._weights(task)}
+        with whole(self.told_path(task)) as aside:
             found.assign_attrs(title).to_netcdf(aside, engine="netcdf4")
+
+    def _is_told(self, task: Task) -> bool:
+        """Whether what the task's networks tell is written."""
+        if not self.told_path(task).is_file():
+            return False
+        with xr.open_dataset(self.told_path(task), engine="netcdf4") as file:
+            return file.attrs.get("weights") == self._weights(task)
 
     def _forecast(self, task: Forecast) -> xr.Dataset:
         """Forecasts after each of the test's hours: `seen` stations, and those `hidden` in the folds, on (time, station, lead)."""
@@ -277,7 +270,8 @@ class SeriesRun(Carrier[SeriesStudy]):
     def forecasting(self, task: Forecast, fold: int | None = None, which: str = OURS) -> Forecasting:
         """A forecast's windows, for the stations that a fold leaves to learn from."""
         asked = self.study.verification
-        windows = Forecasts.of(self._hours(fold), task.window, task.reach, task.length, task.given)
+        shape = recent_finest(task.window) if which == REGRESSION else even(task.window, task.coarse)
+        windows = Forecasts.of(self._hours(fold), shape, task.reach, task.length, task.given)
         reach = task.reach * task.length
         parts = parts_of(self.series.hours, windows.moments, 1, reach, test=asked.test, every=asked.validation)
         if which == OURS:
@@ -301,10 +295,10 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def _trained(self, learning: L, fold: int | None = None, which: str = OURS) -> Trained[L]:
         """A task with its trained members."""
-        networks, line, method = self._networks(learning, fold, which), None, self.study.method
+        networks, line = self._networks(learning, fold, which), None
         if isinstance(learning, Forecasting) and which == OURS:
-            (line,) = self._networks(self.forecasting(learning.task, fold, REGRESSION), fold, REGRESSION)
-        return Trained(learning, networks, self._scaler(fold), method.neighbours, line, self.progress)
+            line = self._trained(self.forecasting(learning.task, fold, REGRESSION), fold, REGRESSION)
+        return Trained(learning, networks, self._scaler(fold), self.study.method.neighbours, line, self.progress)
 
     def _networks(self, learning: Learning, fold: int | None, which: str) -> list[nn.Module]:
         paths = [self._trained_path(j) for j in self.jobs if (j.task, j.fold, j.which) == (learning.task.name, fold, which)]
@@ -386,9 +380,3 @@ def _train(study: SeriesStudy, data: Path, folder: Path, job: Job, progress: Pro
     run = SeriesRun(study, data, folder, progress=progress)
     run.train_job(job)
     write_json(folder / job.folder / "done.json", {"study": run.fingerprint})
-
-
-def _named(job: Job, progress: Progress) -> Progress:
-    """Progress of a network under its own name."""
-    who = " ".join(map(str, (job.which, job.task, *([f"fold {job.fold}"] if job.fold is not None else []), job.member)))
-    return lambda what, done, total: progress(f"{who}, {what.partition(', ')[2]}", done, total)

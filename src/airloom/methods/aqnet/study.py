@@ -60,9 +60,7 @@ class Forecast(Part):
     kind: Literal["forecast"] = Field("forecast", description="forecast: the time to come, out of the past alone.")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Short name, as in tables.")
     window: int = Field(24, ge=2, description="Hours that are seen; 24 or 336 in the paper.")
-    coarse: int = Field(
-        1, ge=1, description="Hours of the window whose mean AQ-Net's LSTM sees as one step; 6 for two weeks."
-    )
+    coarse: int = Field(1, ge=1, description="Hours of the window whose mean networks see as one step; 6 for two weeks.")
     means: Literal["hour", "day"] = Field("hour", description="What is told: values of hours, or means of 24 hours.")
     leads: tuple[int, ...] = Field(min_length=1, description="Which of them are scored; all up to the last are told.")
     ahead: tuple[Measured, ...] = Field(
@@ -73,8 +71,8 @@ class Forecast(Part):
 
     @model_validator(mode="after")
     def _whole(self) -> "Forecast":
-        if self.window % self.coarse:
-            raise ValueError(f"coarse: a window of {self.window} hours is no whole number of {self.coarse}")
+        if self.window % self.coarse or 24 % self.coarse:
+            raise ValueError(f"coarse: a window of {self.window} hours, or a day, is no whole number of {self.coarse}")
         return self
 
     @property

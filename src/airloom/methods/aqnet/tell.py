@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from airloom.methods.aqnet.hours import Scaler
 from airloom.methods.aqnet.learn import Forecasting, Reanalysing, blocks, tell
-from airloom.methods.aqnet.windows import Lesson
+from airloom.methods.aqnet.windows import Lesson, batches
 from airloom.progress import Progress, quiet
 
 L = TypeVar("L", Forecasting, Reanalysing)
@@ -26,7 +26,7 @@ class Trained(Generic[L]):
     networks: Sequence[nn.Module]
     scaler: Scaler
     k: int
-    line: nn.Module | None = None
+    line: "Trained[Forecasting] | None" = None
     progress: Progress = quiet
 
     def restored(self, values: np.ndarray) -> np.ndarray:
@@ -41,23 +41,19 @@ class Trained(Generic[L]):
 
 def forecast(trained: Trained[Forecasting], moments: np.ndarray, leads: Sequence[int]) -> np.ndarray:
     """What comes after some moments at every station, seen or not [µg m⁻³], on (moment, station, lead)."""
-    windows = trained.learning.windows
+    return trained.restored(blended(trained, moments)[:, :, 0, [lead - 1 for lead in leads]])
+
+
+def blended(trained: Trained[Forecasting], moments: np.ndarray) -> np.ndarray:
+    """What members and regression say of some moments, normalised, on (moment, station, target, step)."""
+    windows, known = trained.learning.windows, trained.learning.known
 
     def lessons(some: np.ndarray) -> Lesson:
         return windows.lesson(some, trained.known.expand(len(some), -1))
 
-    found = blended(trained, lessons, moments)
-    return trained.restored(found[:, :, 0, [lead - 1 for lead in leads]])
-
-
-def blended(trained: Trained[Forecasting], lessons: Callable[[np.ndarray], Lesson], moments: np.ndarray) -> np.ndarray:
-    """What members and regression say of some moments, normalised, on (moment, station, target, step)."""
-    hours = trained.learning.windows.hours
-    found = tell(trained.networks, hours, lessons, moments, trained.k, trained.progress)
+    found = tell(trained.networks, windows.hours, lessons, moments, trained.k, trained.progress)
     if trained.line is not None:
-        known = trained.learning.known
-        line = tell([trained.line], hours, lessons, moments, trained.k, trained.progress)
-        found[:, known] = (found[:, known] + line[:, known]) / 2
+        found[:, known] = (found[:, known] + blended(trained.line, moments)[:, known]) / 2
     return found
 
 
@@ -92,14 +88,12 @@ def errors(
     trained: Trained[Forecasting] | Trained[Reanalysing], moments: np.ndarray, draw: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Predicted and observed values of validating moments [µg m⁻³], as the task asks for them."""
-    windows = trained.learning.windows
-    for first in range(0, len(moments), 64):
-        lesson = trained.learning.lesson(moments[first : first + 64], draw, 0.0)
-        again, every = _same(lesson), np.arange(len(lesson.wanted))
+    for some in batches(moments, 64):
+        lesson = trained.learning.lesson(some, draw, 0.0)
         if isinstance(trained.learning, Forecasting):
-            found = blended(trained, again, every)
+            found = blended(trained, some)
         else:
-            found = tell(trained.networks, windows.hours, again, every, trained.k)
+            found = tell(trained.networks, trained.learning.windows.hours, _same(lesson), some, trained.k)
         yield trained.restored(found), trained.restored(lesson.wanted.numpy())
 
 

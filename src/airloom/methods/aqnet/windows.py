@@ -1,7 +1,7 @@
 """Windows of hours: what a network is given, and what it should have told. Contiguous in time: gaps are masked, never closed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,12 @@ from airloom.methods.aqnet.hours import Hours, last_seen
 from airloom.methods.aqnet.network import Seen
 
 DAY_HOURS = 18  # valid hours that a day's mean needs
+RECENT = 24  # hours that a regression sees one by one; those before, as means of days
+AT_ONCE = 2048  # hours
 LEVEL = 0.1  # how much a plane is held level, in stations as far off as counts as one
+
+
+Steps = tuple[tuple[int, int], ...]  # how a window is seen, the oldest first: means of so many hours, how many of them
 
 
 class Lesson(NamedTuple):
@@ -28,25 +33,31 @@ class Forecasts:
 
     Arguments:
         hours: of a network.
-        window: hours that are seen.
+        shape: steps that are seen.
         wanted: what comes after each hour, normalised, on (time, station, target, step), NaN where it is not known.
         last: the last values known at each hour, on (time, station, target).
         ahead: what is known of the time to come on (time, station, number).
     """
 
     hours: Hours
-    window: int
+    shape: Steps
     wanted: Tensor
     last: Tensor
     ahead: Tensor | None = None
+    _kept: dict[bytes, list[Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, hours: Hours, window: int, steps: int, length: int, ahead: Sequence[str] = ()) -> "Forecasts":
-        """Windows of `steps` hours (`length` 1) or means of so many hours to come; `ahead` names channels known of them."""
+    def of(cls, hours: Hours, shape: Steps, steps: int, length: int, ahead: Sequence[str] = ()) -> "Forecasts":
+        """Windows of a shape, and `steps` hours (`length` 1) or means of so many hours to come; `ahead` names channels known of them."""
         level = hours.level.numpy()
         wanted = torch.from_numpy(to_come(level, steps, length))
-        last = torch.from_numpy(last_seen(level, window))
-        return cls(hours, window, wanted, last, _ahead(hours, steps * length, ahead) if ahead else None)
+        last = torch.from_numpy(last_seen(level, _hours(shape)))
+        return cls(hours, shape, wanted, last, _ahead(hours, steps * length, ahead) if ahead else None)
+
+    @property
+    def window(self) -> int:
+        """Hours that are seen."""
+        return _hours(self.shape)
 
     @property
     def steps(self) -> int:
@@ -61,13 +72,37 @@ class Forecasts:
     def lesson(self, moments: np.ndarray, visible: Tensor, asked: Tensor | None = None) -> Lesson:
         """Of some hours, with the stations that can be seen, bool on (batch, station), and those that are asked for."""
         at = torch.as_tensor(moments)
-        every = at[:, None] + torch.arange(1 - self.window, 1)
         wanted = self.wanted[at]
         if asked is not None:
             wanted = wanted.masked_fill(~asked[:, :, None, None], torch.nan)
         ahead = self.ahead[at] * visible[..., None] if self.ahead is not None else None
-        inputs = inputs_of(self.hours, every, visible[:, None].expand(-1, self.window, -1))
+        alike = bool((visible == visible[:1]).all())
+        inputs = self._gathered(at, visible[0]) if alike else self._made(at, visible)
         return Lesson(Seen(inputs, self.last[at], self.hours.clock[at], visible, ahead), wanted)
+
+    def _made(self, at: Tensor, visible: Tensor) -> Tensor:
+        """What is seen of some hours, on (batch, step, station, `width`), where stations are hidden from one and not from another."""
+        every = at[:, None] + torch.arange(1 - self.window, 1)
+        inputs = inputs_of(self.hours, every, visible[:, None].expand(-1, self.window, -1))
+        parts = inputs.split([length * number for length, number in self.shape], 1)
+        return torch.cat([p.unflatten(1, (-1, s[0])).mean(2) for p, s in zip(parts, self.shape, strict=True)], 1)
+
+    def _gathered(self, at: Tensor, visible: Tensor) -> Tensor:
+        """The same where all hours see the same stations: from what was made of every hour, once."""
+        key = visible.numpy().tobytes()
+        if key not in self._kept:
+            self._kept[key] = self._every(visible)
+        found, begin = [], 1 - self.window
+        for made, (length, number) in zip(self._kept[key], self.shape, strict=True):
+            found.append(made[at[:, None] + begin + length * torch.arange(number)])
+            begin += length * number
+        return torch.cat(found, 1)
+
+    def _every(self, visible: Tensor) -> list[Tensor]:
+        """Means of what is seen of the hours from each on, by the shape's lengths; on (time, station, `width`)."""
+        parts = torch.arange(len(self.hours)).split(AT_ONCE)
+        inputs = torch.cat([inputs_of(self.hours, p[None], visible.expand(1, len(p), -1))[0] for p in parts])
+        return [inputs.unfold(0, length, 1).mean(-1) if length > 1 else inputs for length, _ in self.shape]
 
 
 @dataclass(frozen=True)
@@ -125,6 +160,30 @@ def inputs_of(hours: Hours, every: Tensor, open_: Tensor) -> Tensor:
 def width(hours: Hours) -> int:
     """Numbers that `inputs_of` gives."""
     return 2 * len(hours.channels) + len(hours.masks) + 2 * len(hours.sloping) + 1 + hours.clock.shape[-1]
+
+
+def even(window: int, length: int) -> Steps:
+    """A window in steps that are all as long.
+
+    >>> even(336, 6)
+    ((6, 56),)
+    """
+    return ((length, window // length),)
+
+
+def recent_finest(window: int) -> Steps:
+    """The last RECENT hours one by one, and the means of the days before.
+
+    >>> recent_finest(36), recent_finest(336)
+    (((12, 1), (1, 24)), ((24, 13), (1, 24)))
+    """
+    days, rest = divmod(max(0, window - RECENT), 24)
+    return tuple(s for s in ((rest, min(rest, 1)), (24, days), (1, min(window, RECENT))) if all(s))
+
+
+def _hours(shape: Steps) -> int:
+    """That a shape covers."""
+    return sum(length * number for length, number in shape)
 
 
 def _slopes(values: Tensor, there: Tensor, places: Tensor) -> Tensor:
