@@ -136,6 +136,20 @@ def test_a_cube_too_large_for_memory_gives_the_same(monkeypatch):
     np.testing.assert_array_equal(reader().read(days, tile).inputs["weather"], kept)
 
 
+def test_a_cache_in_float16_gives_nearly_the_same_and_is_made_once(monkeypatch, tmp_path):
+    days, tile = np.array([7, 3, 12]), Tile(-2, 10, 12)
+    kept = reader().read(days, tile).inputs["weather"]
+    monkeypatch.setattr(store, "IN_MEMORY", 10_000)
+    cached = replace(reader(), cache=tmp_path)
+    np.testing.assert_allclose(cached.read(days, tile).inputs["weather"], kept, rtol=1e-3, atol=1e-6)
+    (file,) = tmp_path.iterdir()
+    made = file.stat().st_mtime_ns
+    again = replace(reader(), cache=tmp_path).read(days, tile).inputs["weather"]
+    assert torch.equal(again, cached.read(days, tile).inputs["weather"])
+    assert file.stat().st_mtime_ns == made
+    assert file.stat().st_size == 2 * cached.cube.group["weather"].size
+
+
 @pytest.mark.parametrize("tile", [WHOLE, Tile(4, 4, 8), Tile(-4, -4, 24)], ids=["whole", "inner", "around"])
 def test_observed_stands_at_the_stations_cells_in_the_normalisers_unit(tile):
     made, stations, days = reader(memory_cube(observed=observations())), np.array([0, 2, 4]), np.array([1, 4, 25])

@@ -65,7 +65,7 @@ def check(study: Study, data: Path, folder: Path, *, workers: int = 2) -> Findin
     found.seconds["prepare"] = time.perf_counter() - started
     _stations(study, stations, read_assimilated(study.stations, data), found)
     for asked in products(study):
-        _product(asked, files[asked.group], workers, found)
+        _product(asked, files[asked.group], workers, found, cached=study.cache is not None)
     _training(study, stations, workers, found)
     free = shutil.disk_usage(_existing(folder)).free
     found.lines.append(
@@ -112,7 +112,7 @@ def _grouped(ledger: Ledger) -> list[str]:
     return [f"  out: {len(c)} {kind} entries ({sum(c):,} values): {why}" for (kind, why), c in reasons.items()][:20]
 
 
-def _product(asked: Asked, paths: list[Path], workers: int, found: Findings) -> None:
+def _product(asked: Asked, paths: list[Path], workers: int, found: Findings, *, cached: bool) -> None:
     """The dates and levels of a gridded product, and what decoding it costs, from one file."""
     source = GRIDDED[asked.source]()
     files = members(paths)
@@ -138,7 +138,10 @@ def _product(asked: Asked, paths: list[Path], workers: int, found: Findings) -> 
     found.seconds["prepare"] = found.seconds.get("prepare", 0) + one * len(files) / max(1, workers) * 1.1
     found.disk += 2.5 * stored  # parts and store
     found.memory = max(found.memory, 3 * part.nbytes * max(1, workers) + JOINING * min(stored, BLOCK_BYTES))
-    found.standing += stored if stored < IN_MEMORY else 0
+    if stored < IN_MEMORY:
+        found.standing += stored
+    elif cached and asked.group in INPUTS:
+        found.disk += stored / 2
 
 
 def _levels(asked: Asked, files: list[Member], part: xr.Dataset, found: Findings) -> None:

@@ -94,6 +94,8 @@ class Run(Carrier[Study]):
             if self.ranks.lead:
                 self._write_study()
                 _ = self._normaliser  # written once, before members and other ranks read it
+                if self.study.cache:
+                    _ = self._reader.gridded  # likewise
             self.ranks.wait()
             if at_once > 1:
                 work = [partial(_train_member, self.study, self.data, self.folder, m) for m in members]
@@ -273,7 +275,8 @@ class Run(Carrier[Study]):
 
     @cached_property
     def _reader(self) -> Reader:
-        return Reader(self.cube, self._normaliser, self.study.weather_factor, self.study.chemistry_factor, self._device)
+        asked, cache = self.study, self.folder / "cache" if self.study.cache else None
+        return Reader(self.cube, self._normaliser, asked.weather_factor, asked.chemistry_factor, self._device, cache)
 
     @property
     def _device(self) -> torch.device:

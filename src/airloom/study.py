@@ -73,6 +73,11 @@ class Study(Part):
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     assimilation: Assimilation | None = None
     verification: Verification
+    cache: Literal["float16"] | None = Field(
+        None,
+        description="float16: weather too large for memory is kept normalised and uncompressed in the run's folder, at half its size; "
+        "so a batch is copied, not decompressed.",
+    )
     members: int = Field(1, ge=1, description="Networks trained from different seeds; the field is their mean.")
     seed: int = Field(0, description="Seed of weights, order and dropout.")
 
@@ -227,6 +232,7 @@ class Study(Part):
                 "phases",
                 "assimilation",
                 "verification",
+                "cache",
                 "members",
                 "seed",
             },

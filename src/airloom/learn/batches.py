@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,10 +14,10 @@ from airloom.cube.store import CALENDAR, MAPS, Cube
 from airloom.errors import DataError
 from airloom.grid import Tile
 from airloom.learn.mirror import AS_IT_IS, Mirror
+from airloom.learn.ready import CHANNELS, Ready, ready
 
 PROCESSOR = torch.device("cpu")
 GROUPS = (CALENDAR, "weather", "upper", *MAPS)
-CHANNELS = {CALENDAR: -1, "weather": -3, "upper": -4, **dict.fromkeys(MAPS, -3)}  # axis of the channels in a group
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Reader:
     """Reads batches of a cube.
 
     `factor`: grid cells along a weather cell; `chemistry_factor`: along a cell of the chemistry model; `device`: where the
-    tensors of a batch are put.
+    tensors of a batch are put; `cache`: folder for what is kept normalised in float16 where memory is too small for it, or None.
     """
 
     cube: Cube
@@ -103,6 +104,7 @@ class Reader:
     factor: int
     chemistry_factor: int = 1
     device: torch.device = PROCESSOR
+    cache: Path | None = None
 
     @property
     def levels(self) -> int:
@@ -121,19 +123,40 @@ class Reader:
         """One batch: `days` (indices, ascending or not) of a tile, in a mirror or as it is; as targets the values that
         `seen`, bool on (time, station), shows, and the chemistry model's where `chemistry` is set.
         """
-        inputs = {}
-        for group in GROUPS:
-            if not self.cube.channels(group):
-                continue
-            values = self.cube.read(group, days, *self._cells(group, tile))
-            if group != CALENDAR:
-                values = mirror.weather(values, self.cube.channels(group), CHANNELS[group])
-            scaled = torch.empty(values.shape)
-            self.normaliser.scales[group].apply(values, axis=CHANNELS[group], out=scaled.numpy())
-            inputs[group] = scaled.to(self.device)
+        inputs = {g: self._gridded(g, days, tile, mirror).to(self.device) for g in self.gridded}
+        if CALENDAR in self.normaliser.scales:
+            inputs[CALENDAR] = _tensor(self._calendar[days]).to(self.device)
         observed = _tensor(mirror.maps(self._observed(days, tile, seen))).to(self.device)
         taught = _tensor(mirror.maps(self._chemistry(days, tile))).to(self.device) if chemistry else None
         return Batch(inputs, observed, taught, days, tile, mirror)
+
+    @cached_property
+    def gridded(self) -> dict[str, Ready]:
+        """Inputs on grids, normalised and ready to be cut."""
+        scales = self.normaliser.scales
+        return {g: ready(self.cube, g, scales[g], self.cache) for g in self._names if g != CALENDAR}
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        """Inputs of each group that the study has."""
+        return {g: names for g in GROUPS if (names := self.cube.channels(g))}
+
+    @cached_property
+    def _calendar(self) -> np.ndarray:
+        """The daily numbers, normalised, on (time, channel)."""
+        return self.normaliser.scales[CALENDAR].apply(self.cube.group[CALENDAR][:], CHANNELS[CALENDAR])
+
+    def _gridded(self, group: str, days: np.ndarray, tile: Tile, mirror: Mirror) -> Tensor:
+        """A group's inputs; maps on (1, …), for all days share them."""
+        source, cells = self.gridded[group], self._cells(group, tile)
+        which = [0] if group in MAPS else days
+        found = torch.empty(len(which), *source.shape[1:-2], *map(len, cells))
+        for day, out in zip(which, found, strict=True):
+            source.cut(int(day), *cells, out)
+        scale = self.normaliser.scales[group]
+        shown = mirror.field(found)
+        mirror.turn(shown, self._names[group], CHANNELS[group], -scale.mean / scale.deviation)
+        return shown
 
     def _cells(self, group: str, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of a group's cells under a tile; beyond the grid its edge goes on."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 EASTWARD, NORTHWARD, TURNING = {"u10", "u"}, {"v10", "v"}, {"vo"}
@@ -29,16 +30,18 @@ class Mirror(NamedTuple):
         """Fields on (…, y, x) in the mirror."""
         return np.flip(values, self.axes)
 
-    def weather(self, values: np.ndarray, names: Sequence[str], axis: int) -> np.ndarray:
-        """Weather in physical units in the mirror, its channels `names` along `axis`: winds and vorticity change sign."""
-        if not self.axes:
-            return values
-        signs = np.array([self._sign(n) for n in names], values.dtype)
-        return self.maps(values) * signs.reshape(-1, *[1] * (-axis - 1))
+    def turn(self, values: Tensor, names: Sequence[str], axis: int, calm: np.ndarray) -> None:
+        """Change the sign of winds and vorticity, in place; `values` are normalised and shown by `field`, their channels `names` along
+        `axis`, and `calm` is what a 0 is in them, on (channel,) or (channel, level).
+        """
+        for channel, name in enumerate(names):
+            if self._sign(name) < 0:
+                zero = torch.tensor(calm[channel], dtype=values.dtype)[..., None, None]
+                values.select(axis, channel).neg_().add_(2 * zero)
 
     def field(self, values: Tensor) -> Tensor:
         """A network's field on (…, y, x) in the mirror."""
-        return values.flip(self.axes)
+        return values.flip(self.axes) if self.axes else values
 
     def _sign(self, name: str) -> int:
         turned = (name in EASTWARD and self.east_west) or (name in NORTHWARD and self.north_south)

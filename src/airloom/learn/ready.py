@@ -1,0 +1,111 @@
+"""Gridded inputs as networks see them, ready to be cut: normalised once where they can be kept so, else as they are read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+import zarr
+from torch import Tensor
+
+from airloom.cube import store
+from airloom.cube.normalise import Scale
+from airloom.cube.store import MAPS, Cube
+from airloom.files import fingerprint, full_disk_named, whole
+
+A = TypeVar("A", np.ndarray, Tensor)
+CHANNELS = {"calendar": -1, "weather": -3, "upper": -4, **dict.fromkeys(MAPS, -3)}  # axis of the channels in a group
+
+
+class Ready(Protocol):
+    """A group's inputs in z-scores; `shape` begins with the day, of which maps have one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(day, …, y, x)."""
+
+    def cut(self, day: int, rows: np.ndarray, columns: np.ndarray, out: Tensor) -> None:
+        """Write a day at `rows` × `columns`, which ascend and may stand still at an edge, to `out`, float32."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Normalised before: float32 in memory, or float16 in a file, which torch turns into float32 ten times as fast as numpy."""
+
+    array: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(day, …, y, x)."""
+        return tuple(self.array.shape)
+
+    def cut(self, day: int, rows: np.ndarray, columns: np.ndarray, out: Tensor) -> None:
+        """As `Ready`."""
+        y, x = _box(rows, columns)
+        found = _spread(self.array[day][..., y, x], rows, columns)
+        out.copy_(
+            found if found.dtype == out.dtype else found.contiguous()
+        )  # rows of a tile are too short to convert one by one
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Decompressed and normalised at each reading."""
+
+    array: zarr.Array
+    scale: Scale
+    axis: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(day, …, y, x)."""
+        return self.array.shape
+
+    def cut(self, day: int, rows: np.ndarray, columns: np.ndarray, out: Tensor) -> None:
+        """As `Ready`."""
+        found = np.asarray(self.array[day, ..., *_box(rows, columns)])
+        self.scale.apply(_spread(found, rows, columns), self.axis, out=out.numpy())
+
+
+def ready(cube: Cube, group: str, scale: Scale, cache: Path | None = None) -> Ready:
+    """A group of a cube: in memory where it is small or maps, else in a float16 file in the folder `cache` where that is given, else
+    stored.
+    """
+    array, axis = cube.group[group], CHANNELS[group]
+    if group in MAPS:
+        return Kept(torch.from_numpy(scale.apply(array[:], axis)[None]))
+    if array.nbytes < store.IN_MEMORY:
+        found = np.empty(array.shape, np.float32)
+        for part in _parts(array):
+            scale.apply(array[part], axis, out=found[part])
+        return Kept(torch.from_numpy(found))
+    if cache is None:
+        return Stored(array, scale, axis)
+    path = cache / f"{group}-{fingerprint([scale.to_json(), array.shape])}.float16"
+    if not path.is_file():
+        with full_disk_named(cache), whole(path) as aside, open(aside, "wb") as file:  # a memmap would die of a full disk
+            for part in _parts(array):
+                file.write(scale.apply(array[part], axis).astype(np.float16).tobytes())
+    return Kept(
+        torch.from_numpy(np.memmap(path, np.float16, "c", shape=array.shape))
+    )  # torch warns of what cannot be written
+
+
+def _parts(array: zarr.Array) -> Iterator[slice]:
+    """Its first axis in chunks, each of which is decompressed once."""
+    step = array.chunks[0]
+    yield from (slice(i, i + step) for i in range(0, array.shape[0], step))
+
+
+def _box(rows: np.ndarray, columns: np.ndarray) -> tuple[slice, slice]:
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _spread(found: A, rows: np.ndarray, columns: np.ndarray) -> A:
+    """A box's cells at rows and columns of it: where they stand still, beyond the grid, its edge goes on."""
+    y, x = rows - rows[0], columns - columns[0]
+    if np.array_equal(y, np.arange(len(y))) and np.array_equal(x, np.arange(len(x))):
+        return found
+    return found[..., y[:, None], x]
