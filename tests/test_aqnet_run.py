@@ -261,7 +261,7 @@ def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
         str(tmp_path / "told"),
     ]
     app(["series", *at, "--map", "2020-04-10T06:00"], result_action="return_value")
-    filled = pl.read_parquet(tmp_path / "told" / "filled.parquet")
+    filled = pl.read_parquet(tmp_path / "told" / "filled-gaps.parquet")
     assert filled["station"].n_unique() == 4
     assert filled["value"].is_finite().all()
     assert 0 < filled["told"].mean() < 0.2
@@ -270,9 +270,10 @@ def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
     assert days["lead"].unique().sort().to_list() == [1, 2]
     assert (days["low"] <= days["high"]).all()
     assert not (tmp_path / "told" / "forecast-hours.csv").exists()  # needs weather that nobody knows yet
-    with xr.open_dataset(tmp_path / "told" / "map-2020-04-10T06.nc") as found:
+    with xr.open_dataset(tmp_path / "told" / "map-gaps-2020-04-10T06.nc") as found:
         assert np.isfinite(found["pm2p5"]).all()
-    assert (tmp_path / "told" / "map-2020-04-10T06.png").is_file()
+        assert (found["low"] < found["high"]).all()
+    assert (tmp_path / "told" / "map-gaps-2020-04-10T06.png").is_file()
     with pytest.raises(DataError, match="Name one of these hours"):
         tell_series(
             done / "run", [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told", hour=datetime(2021, 1, 1)

@@ -20,7 +20,7 @@ from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Rea
 from airloom.methods.aqnet.score import Told, rows_of
 from airloom.methods.aqnet.split import parts_of
 from airloom.methods.aqnet.windows import Forecasts, Reanalyses, inputs_of, to_come, width
-from airloom.nets.neighbours import NeuralNeighbours, nearest
+from airloom.nets.neighbours import DistanceNeighbours, NeuralNeighbours, nearest
 from airloom.series import Series
 
 STATIONS = 5
@@ -172,6 +172,10 @@ def test_neighbours_weights_add_up_and_depend_on_features():
     assert torch.allclose(weights.sum(2), torch.ones(2, STATIONS, 4))
     _, others = layer(query, features + torch.randn(2, STATIONS, 4), offsets, chosen, there)
     assert not torch.allclose(weights, others)
+    plain = DistanceNeighbours(4, 3, 8)
+    _, weights = plain(query, features, offsets, chosen, there)
+    _, others = plain(query + 1, torch.randn(2, STATIONS, 4), offsets, chosen, there)
+    assert torch.equal(weights, others)
     nobody = torch.zeros_like(there)
     said, none = layer(query, features, offsets, chosen, nobody)
     assert not none.any()

@@ -51,15 +51,26 @@ class NeuralNeighbours(nn.Module):
         batch, places, k = chosen.shape
         at = torch.arange(batch)[:, None, None]
         where = _described(offsets, self.length)[torch.arange(places)[None, :, None], chosen]
-        keys = self.key(features)[at, chosen] + self.key_offset(where)
         values = self.value(features)[at, chosen] + self.value_offset(where)
-        split = (batch, places, k, self.heads, -1)
-        q = self.query(query).view(batch, places, 1, self.heads, -1)
-        scores = (q * keys.view(split)).sum(-1) / math.sqrt(q.shape[-1]) - self.nearness * where[..., 2:]
-        scores = scores.masked_fill(~there[..., None], -torch.inf)
+        scores = self.scores(query, self.key(features)[at, chosen], where).masked_fill(~there[..., None], -torch.inf)
         weights = torch.nan_to_num(torch.softmax(scores, 2))  # nobody there: NaN
-        said = (weights[..., None] * values.view(split)).sum(2)
+        said = (weights[..., None] * values.view(batch, places, k, self.heads, -1)).sum(2)
         return said.reshape(batch, places, -1), weights
+
+    def scores(self, query: Tensor, keys: Tensor, where: Tensor) -> Tensor:
+        """Logarithms of weights, but for a constant, on (batch, place, k, head); `where` each neighbour stands on (batch, place, k, OFFSET)."""
+        batch, places, k, _ = keys.shape
+        q = self.query(query).view(batch, places, 1, self.heads, -1)
+        keys = (keys + self.key_offset(where)).view(batch, places, k, self.heads, -1)
+        return (q * keys).sum(-1) / math.sqrt(q.shape[-1]) - self.nearness * where[..., 2:]
+
+
+class DistanceNeighbours(NeuralNeighbours):
+    """The same with weights by distance alone, how fast they fall learnt: to see what features are worth in them."""
+
+    def scores(self, query: Tensor, keys: Tensor, where: Tensor) -> Tensor:
+        """As `NeuralNeighbours`."""
+        return -self.nearness * where[..., 2:]
 
 
 def nearest(offsets: Tensor, visible: Tensor, k: int) -> tuple[Tensor, Tensor]:

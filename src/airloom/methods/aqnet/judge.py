@@ -91,19 +91,27 @@ class Judge:
             learning.task.name, "hidden", 0, hours, known, {OURS: found["hidden"].to_numpy(), **self._spatial(known)}
         )
 
-    def covered(self, calibrations: Sequence[Calibration], told: Sequence[Told]) -> Iterator[dict[str, Any]]:
-        """How often intervals hold in the test; a forecast has a calibration a step, a reanalysis one."""
+    def covered(
+        self, calibrations: Sequence[Calibration], by_fold: Sequence[Sequence[Calibration]], told: Sequence[Told]
+    ) -> Iterator[dict[str, Any]]:
+        """How often intervals hold in the test; a forecast has a calibration a step, a reanalysis one. Stations that are hidden have those of
+        their fold, `by_fold`, which the other folds' hidden stations gave.
+        """
         for one in told:
-            calibration = calibrations[int(one.lead) - 1 if len(calibrations) > 1 else 0]
+            step = int(one.lead) - 1 if len(calibrations) > 1 else 0
+            whose = by_fold if one.what == "hidden" else [calibrations]
+            of = self.folds if one.what == "hidden" else np.zeros_like(self.folds)
             for level in LEVELS:
-                yield self._row(one, calibration, level)
+                ends = np.full((2, *one.observed.shape), np.nan)
+                for number, calibration in enumerate(whose):
+                    ours = one.models[OURS][:, of == number]
+                    ends[:, :, of == number] = calibration[step].between(level, ours, np.ones_like(ours))
+                yield self._row(one, ends[0], ends[1], level)
 
-    def _row(self, told: Told, calibration: Calibration, level: float) -> dict[str, Any]:
-        """Coverage and width of one level; weeks are resampled."""
-        ours = told.models[OURS]
-        there = np.isfinite(ours) & np.isfinite(told.observed)
-        low, high = calibration.between(level, ours[there], np.ones(there.sum()))
-        inside = (told.observed[there] >= low) & (told.observed[there] <= high)
+    def _row(self, told: Told, low: np.ndarray, high: np.ndarray, level: float) -> dict[str, Any]:
+        """Coverage and width of one level, whose ends lie on (row, station); weeks are resampled."""
+        there = np.isfinite(told.models[OURS]) & np.isfinite(told.observed)
+        inside = ((told.observed >= low) & (told.observed <= high))[there]
         week = (told.hours.astype(int) - MONDAY) // WEEK
         known, index = np.unique(week[np.nonzero(there)[0]], return_inverse=True)
         hits, number = np.bincount(index, inside), np.bincount(index)
@@ -115,7 +123,7 @@ class Judge:
             "nominal": level,
             "coverage": float(inside.mean()),
             "coverage_ci": interval((drawn @ hits) / (drawn @ number)),
-            "width": float((high - low).mean()),
+            "width": float((high - low)[there].mean()),
         }
 
     def _by_lead(self, what: str, learning: Forecasting, models: Mapping[str, np.ndarray]) -> Iterator[Told]:
@@ -140,18 +148,27 @@ class Judge:
         return found
 
 
-def calibrations_of(trained: Trained[Forecasting] | Trained[Reanalysing], seed: int) -> list[Calibration]:
-    """Intervals of each of a forecast's steps, or the one of a reanalysis, by what the validating weeks' errors were, larger where more is
-    predicted.
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def validated(trained: Trained[Forecasting] | Trained[Reanalysing], most: int, *, hidden: bool = False) -> Pair:
+    """Predicted and observed values of the validating weeks [µg m⁻³], at most so many moments, at stations that are known or at those of
+    which nothing is; on (value, step), of a reanalysis all hours in one column.
     """
-    moments = thinned(trained.learning.parts.validation, CALIBRATING)
-    pairs = list(errors(trained, moments, np.random.default_rng(seed)))
+    moments = thinned(trained.learning.parts.validation, most)
+    pairs = list(errors(trained, moments, hidden=hidden))
+    predicted, observed = (np.concatenate([p[i].reshape(-1, p[i].shape[-1]) for p in pairs]) for i in (0, 1))
+    if isinstance(trained.learning, Reanalysing):
+        predicted, observed = predicted.reshape(-1, 1), observed.reshape(-1, 1)
+    there = np.isfinite(observed).any(1)
+    return predicted[there], observed[there]
+
+
+def calibrations_of(pairs: Sequence[Pair]) -> list[Calibration]:
+    """Intervals of each of a forecast's steps, or the one of a reanalysis, by what errors were, larger where more is predicted."""
     predicted, observed = (np.concatenate([p[i] for p in pairs]) for i in (0, 1))
-    if isinstance(trained.learning, Reanalysing):  # all of its hours together
-        predicted, observed = predicted[..., None], observed[..., None]
     found = []
-    for step in range(predicted.shape[-1]):
-        told, known = predicted[..., step], observed[..., step]
+    for told, known in zip(predicted.T, observed.T, strict=True):
         there = np.isfinite(told) & np.isfinite(known)
         found.append(Calibration.of(told[there], np.ones(there.sum()), known[there]))
     return found

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from airloom.learn.checkpoint import load_weights
 from airloom.learn.steps import Log, Trainer
 from airloom.methods.aqnet.hours import Hours
-from airloom.methods.aqnet.network import PRESETS, Forecaster, Reanalyser
+from airloom.methods.aqnet.network import PRESETS, WEIGHTS, Forecaster, Reanalyser
 from airloom.methods.aqnet.split import Parts
 from airloom.methods.aqnet.study import Forecast, Reanalysis, SeriesMethod, SeriesPractice
 from airloom.methods.aqnet.windows import Forecasts, Lesson, Reanalyses, batches, width
@@ -40,12 +40,18 @@ class Forecasting:
         windows = self.windows
         given = windows.ahead.shape[-1] if windows.ahead is not None else 0
         hours = windows.hours
-        return Forecaster(width(hours), len(hours.targets), windows.steps, PRESETS[method.preset], ahead=given)
+        of, preset = WEIGHTS[method.weights], PRESETS[method.preset]
+        return Forecaster(width(hours), len(hours.targets), windows.steps, preset, ahead=given, neighbours=of)
 
     def lesson(self, moments: np.ndarray, draw: np.random.Generator, hidden: float) -> Lesson:
         """Of moments, with some of the known stations hidden."""
         visible = _visible(self.known, len(moments), draw, hidden)
         return self.windows.lesson(moments, visible, torch.from_numpy(self.known).expand_as(visible))
+
+    def exam(self, moments: np.ndarray, *, hidden: bool) -> Lesson:
+        """Of moments; asked are the known stations, or those of which nothing is known."""
+        known = torch.from_numpy(self.known).expand(len(moments), -1)
+        return self.windows.lesson(moments, known, ~known if hidden else known)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Reanalysing:
     def network(self, method: SeriesMethod) -> nn.Module:
         """With random weights."""
         hours = self.windows.hours
-        return Reanalyser(width(hours), len(hours.targets), PRESETS[method.preset])
+        return Reanalyser(width(hours), len(hours.targets), PRESETS[method.preset], neighbours=WEIGHTS[method.weights])
 
     def lesson(self, moments: np.ndarray, draw: np.random.Generator, hidden: float) -> Lesson:
         """Of windows that begin at some moments, with blocks of hours taken out and some of the known stations hidden."""
@@ -70,6 +76,20 @@ class Reanalysing:
         )
         asked = (torch.from_numpy(gaps) | ~visible[:, None]) & torch.from_numpy(self.known)
         return self.windows.lesson(moments, visible, torch.from_numpy(gaps), asked)
+
+    def exam(self, moments: np.ndarray, *, hidden: bool) -> Lesson:
+        """Of windows that begin at some moments; asked, in the middle half, is what was taken out of the known stations, or are those of
+        which nothing is known.
+        """
+        window, known = self.windows.window, torch.from_numpy(self.known)
+        gaps = torch.zeros(len(moments), window, len(known), dtype=torch.bool)
+        if not hidden:
+            draws = [np.random.default_rng([EXAM, m]) for m in moments]
+            taken = [blocks(window, len(known), d.uniform(0, GAPPY), self.task.block, d) for d in draws]
+            gaps = torch.from_numpy(np.stack(taken)) & known
+        asked = (gaps if not hidden else (~known).expand_as(gaps)).clone()
+        asked[:, : window // 4] = asked[:, window - window // 4 :] = False  # other windows tell these hours
+        return self.windows.lesson(moments, known.expand(len(moments), -1), gaps, asked)
 
 
 Learning = Forecasting | Reanalysing

@@ -39,7 +39,7 @@ def tell_series(
 ) -> Ledger:
     """What the networks of a run tell of tables of stations, which may be others than they learnt from.
 
-    Writes to the folder `out`, as CSV and parquet: `filled`, every hour of every station with what was observed or told; for each
+    Writes to the folder `out`, as CSV and parquet: `filled-TASK`, every hour of every station with what was observed or told; for each
     forecast task `forecast-TASK`, what comes after the tables' last hour; plots; and with `hour` a map of that hour.
 
     Arguments:
@@ -68,7 +68,7 @@ def tell_series(
         )
     for model in models:
         if isinstance(model.task, Reanalysis):
-            _write(_filled(model, series, progress), out / "filled")
+            _write(_filled(model, series, progress), out / f"filled-{model.task.name}")
             if hour is not None:
                 _map(model, series, hour, out)
         elif model.task.ahead:
@@ -168,8 +168,12 @@ def _map(model: Model, series: Series, hour: datetime, out: Path) -> None:
     places = np.stack(np.meshgrid(lon, lat), -1).reshape(-1, 2)
     parts = [_at_places(model, series, at, places[i : i + AT_ONCE]) for i in range(0, len(places), AT_ONCE)]
     told = np.concatenate(parts).reshape(len(lat), len(lon))
+    values: dict[str, np.ndarray] = {model.study.target: told}
+    if model.hidden:
+        ends = model.hidden[0].between(SHOWN, told, np.ones_like(told))
+        values |= dict(zip(("low", "high"), ends, strict=True))
     field = xr.Dataset(
-        {model.study.target: (("lat", "lon"), told, {"units": "ug m-3"})},
+        {name: (("lat", "lon"), v, {"units": "ug m-3"}) for name, v in values.items()},
         {
             "lat": ("lat", lat, {"units": "degrees_north", "standard_name": "latitude"}),
             "lon": ("lon", lon, {"units": "degrees_east", "standard_name": "longitude"}),
@@ -177,7 +181,7 @@ def _map(model: Model, series: Series, hour: datetime, out: Path) -> None:
         },
         {"Conventions": "CF-1.11", "title": f"{model.study.title}: {series.hours[at]} UTC"},
     )
-    name = f"map-{str(series.hours[at]).replace(':', '')}"
+    name = f"map-{model.task.name}-{str(series.hours[at]).replace(':', '')}"
     with whole(out / f"{name}.nc") as aside:
         field.to_netcdf(aside, engine="netcdf4")
     observed = series.data[model.study.target].to_numpy()[at]

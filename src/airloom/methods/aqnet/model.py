@@ -30,13 +30,16 @@ NOTHING = Parts(*(np.zeros(0, int),) * 3)  # nothing is learnt any more
 
 @dataclass(frozen=True)
 class Model:
-    """`study` and its `task`; `scaler`; weights as they were saved; `calibrations` of intervals, one a step of a forecast."""
+    """`study` and its `task`; `scaler`; weights as they were saved; `calibrations` of intervals, one a step of a forecast, and those at
+    places of which nothing is known, where the study hid stations.
+    """
 
     study: SeriesStudy
     task: Task
     scaler: Scaler
     weights: dict[str, Tensor]
     calibrations: tuple[Calibration, ...]
+    hidden: tuple[Calibration, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> "Model":
@@ -52,12 +55,14 @@ class Model:
             study = parse(json.loads(facts["study"]), where=str(path), model=SeriesStudy)
             task = next(t for t in study.tasks if t.name == facts["task"])
             scaler = Scaler.from_json(json.loads(facts["scaler"]))
-            calibrations = tuple(Calibration.from_json(c) for c in json.loads(facts["calibrations"]))
+            seen, hidden = (
+                tuple(map(Calibration.from_json, json.loads(facts[k]))) for k in ("calibrations", "hidden_calibrations")
+            )
         except (OSError, SafetensorError, KeyError, ValueError, StopIteration) as error:
             raise CheckpointError(
                 f"{path}: is no model of series that can be read: {error}. Name the folder of a run that was evaluated."
             ) from error
-        return cls(study, task, scaler, weights, calibrations)
+        return cls(study, task, scaler, weights, seen, hidden)
 
     def over(
         self, series: Series, known: np.ndarray | None = None, progress: Progress = quiet
@@ -103,9 +108,10 @@ def keep(
     task: Task,
     trained: Trained[Forecasting] | Trained[Reanalysing],
     calibrations: Sequence[Calibration],
+    hidden: Sequence[Calibration],
     path: Path,
 ) -> None:
-    """Write a task's networks, their scaler and the calibration of their intervals; nothing in it can be run."""
+    """Write a task's networks, their scaler and the calibrations of their intervals; nothing in it can be run."""
     tensors = {f"member{i}.{k}": v for i, n in enumerate(trained.networks) for k, v in n.state_dict().items()}
     if trained.line is not None:
         tensors |= {f"line.{k}": v for k, v in trained.line.networks[0].state_dict().items()}
@@ -114,6 +120,7 @@ def keep(
         "task": task.name,
         "scaler": json.dumps(trained.scaler.to_json()),
         "calibrations": json.dumps([c.to_json() for c in calibrations]),
+        "hidden_calibrations": json.dumps([c.to_json() for c in hidden]),
         "airloom": __version__,
     }
     with whole(path) as aside:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from airloom.nets.neighbours import NeuralNeighbours, nearest
+from airloom.nets.neighbours import DistanceNeighbours, NeuralNeighbours, nearest
 
 PLACE = 2  # numbers that tell where a place is: east and north of the network's middle
 CLOCK = 6  # sine and cosine of hour, weekday and day of the year
@@ -22,6 +22,7 @@ class Preset:
     dropout: float = 0.5  # years of hours hold some hundred episodes: little to learn from
 
 
+WEIGHTS = {"features": NeuralNeighbours, "distance": DistanceNeighbours}
 PRESETS = {"small": Preset(64, 1), "base": Preset(96, 2), "paper": Preset(128, 3)}
 
 
@@ -80,15 +81,25 @@ class Forecaster(nn.Module):
         steps: hours or days that are told.
         preset: widths.
         ahead: numbers that are known of the time to come, at each station.
+        neighbours: how neighbours are weighted.
     """
 
-    def __init__(self, channels: int, targets: int, steps: int, preset: Preset, *, ahead: int = 0) -> None:
+    def __init__(
+        self,
+        channels: int,
+        targets: int,
+        steps: int,
+        preset: Preset,
+        *,
+        ahead: int = 0,
+        neighbours: type[NeuralNeighbours] = NeuralNeighbours,
+    ) -> None:
         super().__init__()
         dim = preset.dim
         self.targets, self.steps = targets, steps
         self.encoder = Encoder(channels, preset, both_ways=False)
         self.unseen = nn.Parameter(torch.zeros(2 * dim))
-        self.neighbours = NeuralNeighbours(2 * dim, 2 * dim + PLACE + CLOCK, dim, preset.heads)
+        self.neighbours = neighbours(2 * dim, 2 * dim + PLACE + CLOCK, dim, preset.heads)
         self.head = nn.Sequential(
             nn.Linear(3 * dim + PLACE + CLOCK + ahead, 2 * dim),
             nn.SiLU(),
@@ -147,14 +158,17 @@ class Reanalyser(nn.Module):
         channels: inputs of a station and hour.
         targets: pollutants that are told.
         preset: widths.
+        neighbours: how neighbours are weighted.
     """
 
-    def __init__(self, channels: int, targets: int, preset: Preset) -> None:
+    def __init__(
+        self, channels: int, targets: int, preset: Preset, *, neighbours: type[NeuralNeighbours] = NeuralNeighbours
+    ) -> None:
         super().__init__()
         dim = preset.dim
         self.targets = targets
         self.encoder = Encoder(channels, preset, both_ways=True)
-        self.neighbours = NeuralNeighbours(dim + targets * 2, dim + PLACE + CLOCK, dim, preset.heads)
+        self.neighbours = neighbours(dim + targets * 2, dim + PLACE + CLOCK, dim, preset.heads)
         self.head = nn.Sequential(
             nn.Linear(2 * dim + PLACE + CLOCK + targets, 2 * dim),
             nn.SiLU(),

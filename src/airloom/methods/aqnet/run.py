@@ -9,7 +9,7 @@ print(run.evaluate()["rows"][0])
 run.report()
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from airloom.members import side_by_side
 from airloom.methods.aqnet.beside import REGRESSION, TITLES, Beside, regress
 from airloom.methods.aqnet.hours import Hours, Scaler
 from airloom.methods.aqnet.jobs import Job, jobs_of
-from airloom.methods.aqnet.judge import Judge, calibrations_of
+from airloom.methods.aqnet.judge import CALIBRATING, Judge, calibrations_of, validated
 from airloom.methods.aqnet.learn import Forecasting, Learning, Reanalysing, load, train
 from airloom.methods.aqnet.model import keep
 from airloom.methods.aqnet.score import OURS, Told, rows_of
@@ -39,7 +39,6 @@ from airloom.series import Series, screen_series
 from airloom.sources.base import Column
 from airloom.sources.members import matching
 from airloom.sources.registry import HOURLY
-from airloom.verify.intervals import Calibration
 
 
 class SeriesRun(Carrier[SeriesStudy]):
@@ -138,17 +137,18 @@ class SeriesRun(Carrier[SeriesStudy]):
             return kept
         told, draws = list(self._told(task)), self.study.verification.draws
         rows = [row for one in told for row in rows_of(one, draws=draws, seed=self.study.seed)]
-        intervals = list(self._judge.covered(self._calibrated(task), told))
-        found = {"of": of, "rows": rows, "intervals": intervals}
+        found = {"of": of, "rows": rows, "intervals": self._intervals(task, told)}
         write_json(path, found)
         return found
 
-    def _calibrated(self, task: Task) -> list[Calibration]:
-        """Intervals of a task; what tells new hours is kept with them, for others to use."""
-        trained = self._trained(self.reanalysing(task)) if isinstance(task, Reanalysis) else self.trained_forecast(task)
-        found = calibrations_of(trained, self.study.seed)
-        keep(self.study, task, trained, found, self.model_path(task))
-        return found
+    def _intervals(self, task: Task, told: Sequence[Told]) -> list[dict[str, Any]]:
+        """How often intervals hold; what tells new hours is kept with them, for others to use."""
+        trained, folds = self._trained_of(task), self.study.hidden.folds if self.study.hidden else 0
+        seen = calibrations_of([validated(trained, CALIBRATING)])
+        hidden = [validated(self._trained_of(task, f), CALIBRATING // folds, hidden=True) for f in range(folds)]
+        keep(self.study, task, trained, seen, calibrations_of(hidden) if hidden else [], self.model_path(task))
+        by_fold = [calibrations_of([p for other, p in enumerate(hidden) if other != f]) for f in range(folds)]
+        return list(self._judge.covered(seen, by_fold, told))
 
     def model_path(self, task: Task) -> Path:
         """Where what tells new hours lies, once it is evaluated."""
@@ -283,6 +283,12 @@ class SeriesRun(Carrier[SeriesStudy]):
         windows, asked = Reanalyses(self._hours(fold), task.window), self.study.verification
         parts = parts_of(self.series.hours, windows.moments, 0, task.window, test=asked.test, every=asked.validation)
         return Reanalysing(task, windows, parts, self._known(fold))
+
+    def _trained_of(self, task: Task, fold: int | None = None) -> Trained[Forecasting] | Trained[Reanalysing]:
+        """A task with its trained members."""
+        if isinstance(task, Reanalysis):
+            return self._trained(self.reanalysing(task, fold), fold)
+        return self._trained(self.forecasting(task, fold), fold)
 
     def trained_forecast(self, task: Forecast) -> Trained[Forecasting]:
         """A forecast's networks of all stations."""

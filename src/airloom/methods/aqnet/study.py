@@ -21,6 +21,9 @@ class SeriesMethod(Part):
         "small", description="Widths; paper: three LSTM layers of 128, as in its authors' repository."
     )
     neighbours: int = Field(20, ge=1, description="Nearest stations that say something of a place (paper 004: k = 20).")
+    weights: Literal["features", "distance"] = Field(
+        "features", description="What neighbours are weighted by; distance only to see what their features are worth."
+    )
     cyclic: bool = Field(
         True, description="Cyclic encoding of hour, weekday and day of the year; false only to see its worth."
     )

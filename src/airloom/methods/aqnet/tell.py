@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from airloom.methods.aqnet.hours import Scaler
-from airloom.methods.aqnet.learn import Forecasting, Reanalysing, blocks, tell
+from airloom.methods.aqnet.learn import AT_ONCE, Forecasting, Reanalysing, blocks, tell
 from airloom.methods.aqnet.windows import Lesson, batches
 from airloom.progress import Progress, quiet
 
@@ -85,11 +85,13 @@ def gaps_of(time: int, stations: int, share: float, longest: int, seed: int) -> 
 
 
 def errors(
-    trained: Trained[Forecasting] | Trained[Reanalysing], moments: np.ndarray, draw: np.random.Generator
+    trained: Trained[Forecasting] | Trained[Reanalysing], moments: np.ndarray, *, hidden: bool = False
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Predicted and observed values of validating moments [µg m⁻³], as the task asks for them."""
-    for some in batches(moments, 64):
-        lesson = trained.learning.lesson(some, draw, 0.0)
+    """Predicted and observed values of validating moments [µg m⁻³], as the task asks for them, at stations that are known or at those of
+    which nothing is.
+    """
+    for some in batches(moments, AT_ONCE):
+        lesson = trained.learning.exam(some, hidden=hidden)
         if isinstance(trained.learning, Forecasting):
             found = blended(trained, some)
         else:
