@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
+from airloom.nets import elements
 from airloom.nets.convlstm import ClimbingConvLSTM, ConvLSTM, DescendingCNN
 from airloom.nets.inception import Inception, Lifted, inception_2d, inception_3d, inception_lstm
 from airloom.nets.levels import double, fold, share_levels, unfold
@@ -283,3 +285,24 @@ def test_descending_halves_the_cells():
 @pytest.mark.parametrize(("size", "levels", "samples"), [(32, 1, 32), (64, 8, 32), (128, 8, 8), (256, 8, 2), (1024, 8, 1)])
 def test_large_tiles_are_predicted_few_at_a_time(size, levels, samples):
     assert samples_at_once(size, levels) == samples
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("learns", [False, True])
+def test_the_largest_around_is_max_pooling(dtype, learns):
+    x = torch.randn(2, 3, 7, 5).to(dtype).requires_grad_(learns)
+    found, expected = elements.largest_around(x), functional.max_pool2d(x.float(), 3, 1, 1)
+    assert torch.equal(found.float(), expected)
+    assert found.dtype == dtype
+    if learns:
+        weight = torch.randn_like(expected)
+        (ours,), (theirs,) = (torch.autograd.grad((y.float() * weight).sum(), x) for y in (found, expected))
+        torch.testing.assert_close(ours, theirs, rtol=2e-2, atol=2e-2)
+    assert elements.largest_around(torch.zeros(1, 1, 1, 1)).item() == 0
+
+
+def test_the_fast_tanh_is_the_tangent_and_has_its_slope():
+    x = torch.linspace(-30, 30, 4001, dtype=torch.float64).float().requires_grad_()
+    torch.testing.assert_close(elements.tanh(x), torch.tanh(x), rtol=0, atol=4e-7)
+    (ours,), (theirs,) = (torch.autograd.grad(f(x).sum(), x) for f in (elements.tanh, torch.tanh))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=4e-7)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from airloom.nets.elements import tanh
 from airloom.nets.inception import inception_2d, inception_lstm
 from airloom.nets.levels import double, fold, pointwise, unfold
 
@@ -49,9 +50,9 @@ def _advance(gates: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
     """The next hidden and cell state, each (frame, hidden, y, x), from gates (frame, 4·hidden, y, x)."""
     # channels of one gate side by side: what follows is elementwise, and would crawl from strip to strip
     enter, forget, leave, new = (g.contiguous(memory_format=torch.channels_last) for g in gates.chunk(4, 1))
-    fresh = torch.sigmoid(enter) * torch.tanh(new)
+    fresh = torch.sigmoid(enter) * tanh(new)
     cell = fresh if cell is None else torch.sigmoid(forget) * cell + fresh
-    return torch.sigmoid(leave) * torch.tanh(cell), cell
+    return torch.sigmoid(leave) * tanh(cell), cell
 
 
 class ClimbingConvLSTM(nn.Module):

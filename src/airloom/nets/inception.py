@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from airloom.nets.elements import largest_around
 from airloom.nets.levels import fold, pointwise, share_levels, unfold
 from airloom.nets.norm import BatchRenorm
 
@@ -117,7 +118,7 @@ class Inception(nn.Module):
         if self.vertical is not None:
             # to the level above, to itself, to the one below
             taps = pointwise(frames, self.vertical.weight[:, own, :, 0, 0].movedim(2, 0).flatten(0, 1))
-        after = pointwise(functional.max_pool2d(frames, 3, 1, 1), self.pooled.weight[:, own, 0, 0])
+        after = pointwise(largest_around(frames), self.pooled.weight[:, own, 0, 0])
         return before, taps, after
 
     def _square_weights(self, own: slice) -> list[Tensor]:
