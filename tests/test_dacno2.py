@@ -11,7 +11,9 @@ from airloom.methods.dacno2.method import DACNO2Method
 from airloom.methods.dacno2.network import DACNO2, PRESETS, Gain, Widths
 from airloom.methods.describe import describe, made_up
 from airloom.nets.inception import Lifted
+from airloom.nets.norm import settle
 from airloom.study import Study, changed
+from tests import plain
 from tests.small import STUDY
 
 CHANNELS = {"calendar": 2, "weather": 3, "upper": 2, "emissions": 2, "geography": 1}
@@ -300,3 +302,22 @@ def test_the_coarsest_scales_learn_weights_of_the_whole_and_leave_the_finer_ones
 def test_as_many_scales_as_there_are_are_not_the_coarse_ones():
     with pytest.raises(StudyError, match=r"phases\.coarse\.scales: 4 of 4 scales"):
         DACNO2Method().coarsest(network(CHANNELS), 4)
+
+
+@pytest.mark.parametrize("learns", [True, False], ids=["training", "predicting"])
+def test_the_network_is_the_textbook_one(learns):
+    torch.manual_seed(1)
+    net, inputs = network(CHANNELS, levels=8), groups(CHANNELS, levels=8)
+    if not learns:
+        for _ in range(3):  # running statistics
+            net(inputs)
+            settle(net)
+        net.eval()
+    fast, slow = net(inputs), plain.dacno2(net, inputs)
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-5)
+    towards = torch.randn(fast.shape)
+    ours, theirs = (
+        torch.cat([g.flatten() for g in torch.autograd.grad((field * towards).sum(), net.parameters())])
+        for field in (fast, slow)
+    )
+    assert (ours - theirs).norm() < 1e-4 * theirs.norm()

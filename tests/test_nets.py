@@ -11,6 +11,7 @@ from airloom.nets.convlstm import ClimbingConvLSTM, ConvLSTM, DescendingCNN
 from airloom.nets.inception import Inception, Lifted, inception_2d, inception_3d, inception_lstm
 from airloom.nets.levels import double, fold, share_levels, unfold
 from airloom.nets.memory import samples_at_once
+from tests import plain
 
 
 @pytest.fixture(autouse=True)
@@ -79,35 +80,10 @@ def test_inception_reaches_as_far_as_its_kernels():
     assert (footprint(inception_3d(1, 8), 5, 5, 5) == cross).all()
 
 
-def plain(block: Inception, x: torch.Tensor) -> torch.Tensor:
-    """The block by its weights alone, on all of `x`: each branch with norm and SiLU of its own."""
-    flat = x.dim() == 4
-
-    def convolve(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        if not flat and weight.dim() == 4:
-            weight = weight[:, :, None]
-        return (nn.functional.conv2d if flat else nn.functional.conv3d)(
-            x, weight, padding=tuple(n // 2 for n in weight.shape[2:])
-        )
-
-    found = [convolve(x, branch.weight) for branch in block.squares]
-    if block.long is not None:
-        found.append(convolve(convolve(x, block.long[0].weight), block.long[1].weight))
-    if block.vertical is not None:
-        found.append(convolve(x, block.vertical.weight))
-    pooled = nn.functional.max_pool2d(x, 3, 1, 1) if flat else nn.functional.max_pool3d(x, (1, 3, 3), 1, (0, 1, 1))
-    found.append(convolve(pooled, block.pooled.weight))
-    for i, y in enumerate(found):
-        over = tuple(d for d in range(y.dim()) if d != 1)
-        y = (y - y.mean(over, keepdim=True)) / torch.sqrt(y.var(over, correction=0, keepdim=True) + block.norm.eps)
-        found[i] = nn.functional.silu(y)
-    return torch.cat(found, 1)
-
-
 def assert_same(fast: torch.Tensor, slow: torch.Tensor, inputs: list[torch.Tensor]) -> None:
     """Equal values, and equal gradients of a random sum."""
     torch.testing.assert_close(fast, slow, atol=1e-9, rtol=0)
-    towards = torch.randn_like(fast)
+    towards = torch.randn(fast.shape, dtype=fast.dtype)  # a level alone may have any stride, and batch norm in 3-D minds
     for a, b in zip(
         torch.autograd.grad((fast * towards).sum(), inputs), torch.autograd.grad((slow * towards).sum(), inputs), strict=True
     ):
@@ -132,15 +108,7 @@ def convolutions(block: Inception) -> list[torch.Tensor]:
 )
 def test_inception_is_the_plain_one(make, cells, outputs):
     block, x = make(3, outputs).double(), torch.randn(4, 3, *cells, dtype=torch.double, requires_grad=True)
-    assert_same(block(x), plain(block, x), [x, *convolutions(block)])
-
-
-def lift(part: torch.Tensor | Lifted, batch: int) -> torch.Tensor:
-    """A part on all levels, zeros and all."""
-    if not isinstance(part, Lifted):
-        return part
-    x = part.features[:, :, None].expand(batch, -1, part.levels, -1, -1)
-    return torch.where(torch.arange(part.levels)[:, None, None] < part.lowest, x, 0)
+    assert_same(block(x), plain.inception(block, x), [x, *convolutions(block)])
 
 
 @pytest.mark.parametrize("levels", [1, 2, 5, 6, 8])
@@ -154,8 +122,8 @@ def test_parts_are_the_block_on_their_concatenation(levels, whole):
         inputs.append(upper := draw(3, 2, levels, 6, 7))
         parts.insert(2, upper)
     block = inception_3d(6 + 2 * whole, 9).double()
-    concatenated = torch.cat([lift(part, 3) for part in parts], 1)
-    assert_same(block(parts), plain(block, concatenated), [*inputs, *convolutions(block)])
+    concatenated = torch.cat([plain.lifted(part, 3) for part in parts], 1)
+    assert_same(block(parts), plain.inception(block, concatenated), [*inputs, *convolutions(block)])
 
 
 # Levels
@@ -191,33 +159,6 @@ def test_the_gradient_of_sharing_levels():
 # ConvLSTM
 
 
-def textbook(layer: ConvLSTM, x: torch.Tensor) -> torch.Tensor:
-    """Shi et al., 2015, without peepholes: all gates from this step's input and the last hidden state, step by step; levels
-    one by one.
-    """
-    n = layer.from_hidden.in_channels
-    wx, b, wh = layer.from_input.weight[:, :, None, None], layer.from_input.bias, layer.from_hidden.weight
-    levels = range(x.shape[3]) if x.dim() == 6 else [None]
-    cells = [c * (2 if layer.doubles else 1) for c in x.shape[-2:]]
-    h = {level: x.new_zeros(len(x), n, *cells) for level in levels}
-    c = dict(h)
-    states = []
-    for t in range(x.shape[1]):
-        seen = layer.branches(x[:, t])
-        for level in levels:
-            own = seen if level is None else seen[:, :, level]
-            own = double(own) if layer.doubles else own
-            i, f, o, g = (
-                nn.functional.conv2d(own, wx[k * n : (k + 1) * n], b[k * n : (k + 1) * n])
-                + nn.functional.conv2d(h[level], wh[k * n : (k + 1) * n], padding=1)
-                for k in (0, 1, 2, 3)
-            )
-            c[level] = f.sigmoid() * c[level] + i.sigmoid() * g.tanh()
-            h[level] = o.sigmoid() * c[level].tanh()
-        states.append(h[None] if None in h else torch.stack(list(h.values()), 2))
-    return torch.stack(states, 1)
-
-
 @pytest.mark.parametrize("doubles", [False, True])
 @pytest.mark.parametrize("levels", [(), (3,)], ids=["flat", "levels"])
 def test_convlstm_is_the_textbook_one(levels, doubles):
@@ -225,7 +166,7 @@ def test_convlstm_is_the_textbook_one(levels, doubles):
     torch.stack(layer(torch.randn(2, 6, 3, *levels, 4, 4, dtype=torch.double)))  # running statistics
     layer.eval()
     x = torch.randn(2, 6, 3, *levels, 4, 4, dtype=torch.double, requires_grad=True)
-    assert_same(torch.stack(layer(x), 1), textbook(layer, x), [x, *layer.parameters()])
+    assert_same(torch.stack(layer(x), 1), torch.stack(plain.convlstm(layer, x), 1), [x, *layer.parameters()])
 
 
 def test_a_state_knows_nothing_of_later_steps():
@@ -262,7 +203,7 @@ def test_climbing_goes_on_from_every_second_state_and_keeps_the_last(levels):
     x = torch.randn(2, 24, 2, *levels, 2, 2, dtype=torch.double)
     found = climb(x)
     for stage, result in zip(climb.stages, found, strict=True):
-        states = textbook(stage, x)
+        states = torch.stack(plain.convlstm(stage, x), 1)
         torch.testing.assert_close(result, states[:, -1], atol=1e-6, rtol=0)
         kept = list(range(states.shape[1] - 1, -1, -2))[::-1]  # 23, 21 … 1, in order of time
         x = states[:, kept]

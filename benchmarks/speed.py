@@ -1,0 +1,159 @@
+"""A training step and a region's day of DACNO₂, beside the textbook form of the same network and what the machine can do.
+
+    python benchmarks/speed.py [--preset base] [--threads 2] [--repeats 3] [--small]
+
+The textbook form (tests/plain.py) has the same weights: float32, eager, tensors as they come, zeros wherever nothing is lifted to, a
+loop over time. A step is forward and backward of one tile of 256 cells with 24 hours and 8 levels; a region's day is the 12 such tiles
+of studies/western-europe.yaml, predicted and blended into one field, as `airloom predict` does. All take turns in one process, A B A B, in memory
+that is kept; figures are medians of wall seconds, with the smallest and largest. Ours and the textbook's fields must agree. Ceilings: the
+network's operations at the rate of a matrix product and of a 3 × 3 convolution, measured between the turns. Writes
+benchmarks/results/speed.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from network import HOURS, LEVELS, ceilings, made_up, network, operations  # noqa: E402
+
+import airloom  # noqa: E402
+from airloom.grid import Grid, tiles  # noqa: E402
+from airloom.infer.predict import mosaics  # noqa: E402
+from airloom.nets.memory import keep_freed_memory  # noqa: E402
+from airloom.study import load  # noqa: E402
+from tests import plain  # noqa: E402
+
+WINDOWS = 12  # of a region's day
+AGREE = 2e-3  # largest difference of two fields, of their standard deviation: float32 added in another order
+
+
+def take_turns(variants: dict[str, Callable[[], Any]], repeats: int) -> dict[str, dict[str, float]]:
+    """Wall seconds of each: median, smallest, largest; a first round does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in variants}
+    for turn in range(repeats + 1):
+        for name, run in variants.items():
+            started = time.perf_counter()
+            run()
+            if turn:
+                taken[name].append(time.perf_counter() - started)
+                print(f"{name:32} {taken[name][-1]:.2f} s", flush=True)
+    return {n: {"seconds": statistics.median(t), "least": min(t), "most": max(t)} for n, t in taken.items()}
+
+
+class Plain(torch.nn.Module):
+    """The textbook form of a network, by its weights."""
+
+    def __init__(self, fast: torch.nn.Module) -> None:
+        super().__init__()
+        self.fast = fast
+
+    def forward(self, groups: dict[str, torch.Tensor]) -> torch.Tensor:
+        """As the fast one."""
+        return plain.dacno2(self.fast, groups)
+
+
+def region_day(net: torch.nn.Module, inputs: dict[str, torch.Tensor], cells: int, *, reduced: bool = False) -> np.ndarray:
+    """The field of a day over the region, scaled down to windows of so many cells, on (level, y, x)."""
+    study = load(ROOT / "studies" / "western-europe.yaml")
+    scale = study.tiles.size // cells
+    grid = Grid.around(2, 48, cell=study.grid.cell, shape=tuple(n // scale for n in study.grid.shape))
+    windows = tiles(grid.shape, cells, study.tiles.stride // scale, study.tile_multiple // scale)
+    normaliser = SimpleNamespace(physical=lambda field: field)
+    reader = SimpleNamespace(
+        read=lambda days, tile: SimpleNamespace(inputs=inputs), normaliser=normaliser, cube=SimpleNamespace(grid=grid)
+    )
+    with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+        return mosaics(net, reader, windows, np.array([0]))[0]
+
+
+def main() -> None:
+    """Measure, compare, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="base")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--small", action="store_true", help="the small preset on tiles of 64 cells, once")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "speed.json")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    preset, cells, repeats = ("small", 64, 1) if asked.small else (asked.preset, 256, asked.repeats)
+    keep_freed_memory()
+    torch.manual_seed(0)
+    net, inputs = network(preset), made_up(cells, 1)
+    slow = Plain(net)
+
+    def learn(forward: torch.nn.Module, reduced: bool) -> None:
+        net.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+            field = forward(inputs)
+        field.float().square().mean().backward()
+
+    net.train()
+    steps = take_turns(
+        {
+            "step, textbook": lambda: learn(slow, False),
+            "step, float32": lambda: learn(net, False),
+            "step, bfloat16": lambda: learn(net, True),
+        },
+        repeats,
+    )
+    memory_of_steps = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    net.zero_grad(set_to_none=True)
+    net.eval()
+    top = ceilings("cpu", repeats)
+    with torch.inference_mode():
+        ours, theirs = net(inputs), slow(inputs)
+        apart = float((ours - theirs).abs().max() / theirs.std())
+    assert apart < AGREE, apart
+    days = take_turns(
+        {
+            "region-day, textbook": lambda: region_day(slow, inputs, cells),
+            "region-day, float32": lambda: region_day(net, inputs, cells),
+            "region-day, bfloat16": lambda: region_day(net, inputs, cells, reduced=True),
+        },
+        repeats,
+    )
+    work = operations(preset, cells)
+    found = steps | days
+    for name, run in found.items():
+        what, kind = name.split(", ")
+        if kind == "textbook":
+            continue
+        run["times_the_textbook"] = found[f"{what}, textbook"]["seconds"] / run["seconds"]
+        operations_here = work * (3 if what == "step" else WINDOWS)
+        for way in ("matrix product", "convolution"):
+            run[f"seconds_at_rate_of_{way.replace(' ', '_')}"] = operations_here / top[f"{way} {kind}"] / 1e9
+    result = {
+        "date": str(date.today()),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "threads": asked.threads,
+        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "network": {"preset": preset, "cells": cells, "levels": LEVELS, "hours": HOURS, "gflop": work / 1e9},
+        "apart_of_deviation": apart,
+        "ceilings_gflop_s": top,
+        "peak_memory_of_steps_gb": memory_of_steps,
+        "runs": found,
+    }
+    asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for name, run in found.items():
+        print(f"{name:24} {run['seconds']:7.2f} s {run.get('times_the_textbook', 1):5.2f} × the textbook")
+
+
+if __name__ == "__main__":
+    main()
