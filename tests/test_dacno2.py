@@ -321,3 +321,26 @@ def test_the_network_is_the_textbook_one(learns):
         for field in (fast, slow)
     )
     assert (ours - theirs).norm() < 1e-4 * theirs.norm()
+
+
+def test_computing_again_keeps_less_and_gives_the_same():
+    torch.manual_seed(0)
+    kept, again = (network(CHANNELS, levels=4, recompute=recompute, dropout=0.2) for recompute in (False, True))
+    again.load_state_dict(kept.state_dict())
+    inputs, held, found = groups(CHANNELS, levels=4), {}, {}
+    for name, net in (("kept", kept), ("again", again)):
+        sizes: dict[int, int] = {}
+
+        def pack(x, sizes=sizes):
+            sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+            return x
+
+        torch.manual_seed(1)  # of dropout
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+            field = net(inputs)
+        held[name] = sum(sizes.values())
+        field.square().sum().backward()
+        settle(net)
+        found[name] = {n: p.grad for n, p in net.named_parameters()} | dict(net.named_buffers())
+    assert held["again"] < held["kept"] / 3
+    assert all(torch.equal(value, found["again"][n]) for n, value in found["kept"].items())

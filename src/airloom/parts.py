@@ -225,6 +225,10 @@ class MethodPart(Part):
         "float32",
         description="What networks compute in, weights aside; bfloat16 is faster on recent GPUs, and on processors that have it.",
     )
+    recompute: bool = Field(
+        False,
+        description="Compute blocks again in the backward pass instead of keeping them: the same weights for less memory and more time.",
+    )
     gain: bool = Field(
         False,
         description="Multiply each level by a factor that is log-linear in the day's mean weather, in the calendar and in what maps "

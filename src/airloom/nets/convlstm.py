@@ -7,9 +7,10 @@ from torch.nn import functional
 from airloom.nets.elements import tanh
 from airloom.nets.inception import inception_2d, inception_lstm
 from airloom.nets.levels import double, fold, pointwise, unfold
+from airloom.nets.recompute import Recomputed
 
 
-class ConvLSTM(nn.Module):
+class ConvLSTM(Recomputed):
     """(batch, time, inputs, y, x), or with levels before y, → the hidden state of each step, (batch, hidden, …).
 
     All that depends on the input alone is computed for every time step at once, before the recurrence. The recurrence sees

@@ -14,6 +14,7 @@ from torch.nn import functional
 from airloom.nets.elements import largest_around
 from airloom.nets.levels import fold, pointwise, share_levels, unfold
 from airloom.nets.norm import BatchRenorm
+from airloom.nets.recompute import Recomputed
 
 MERGED = 16  # outputs up to which square kernels run as one: a convolution computes so many at a time anyway
 
@@ -39,7 +40,7 @@ class Lifted:
     levels: int
 
 
-class Inception(nn.Module):
+class Inception(Recomputed):
     """Branches of convolutions, then batch renormalisation, SiLU and dropout, on (batch, channel, y, x) or with levels before y.
 
     The branches, concatenated in this order: a convolution for each of `squares`; one along y after one along x where `long`

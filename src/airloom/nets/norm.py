@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from airloom.nets.recompute import computed_again
+
 MOST_SCALE, MOST_SHIFT = 3.0, 5.0  # by how much a micro-batch may differ: ratio of deviations, means apart in deviations
 RAMP = 100  # steps over which these limits open, while running statistics are young
 MOMENTUM = 0.05  # share of a step in the running statistics
@@ -56,8 +58,9 @@ class BatchRenorm(nn.Module):
     def _differs(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """By how much a micro-batch deviates more than what was seen before, and how far off its mean is, on (channel,)."""
         variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
-        self.seen += torch.stack([mean, variance + mean**2])
-        self.batches += 1
+        if not computed_again():
+            self.seen += torch.stack([mean, variance + mean**2])
+            self.batches += 1
         open_by = (self.steps / RAMP).clamp_max(1)
         deviation = (self._variance + self.eps).sqrt()
         most, far = 1 + (MOST_SCALE - 1) * open_by, MOST_SHIFT * open_by

@@ -42,6 +42,7 @@ class DACNO2Method(Method):
             reduced=study.method.precision == "bfloat16",
             gain=study.method.gain,
             pyramid=study.method.pyramid,
+            recompute=study.method.recompute,
         )
 
     def coarsest(self, network: nn.Module, scales: int) -> nn.Module:

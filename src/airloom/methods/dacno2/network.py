@@ -12,6 +12,7 @@ from torch.nn import functional
 from airloom.nets.convlstm import ClimbingConvLSTM, DescendingCNN
 from airloom.nets.inception import Lifted, inception_3d
 from airloom.nets.levels import double
+from airloom.nets.recompute import Recomputed
 
 MOST_GAIN = 3.0  # of the logarithm: a factor of twenty
 WEATHER_LEVELS = 5  # single-level weather informs the lowest five levels
@@ -47,6 +48,7 @@ class DACNO2(nn.Module):
         reduced: compute in bfloat16 all but the head; weights stay float32.
         gain: multiply each level by a `Gain`; not in the paper.
         pyramid: each scale has a head of its own, and what they tell adds up; not in the paper.
+        recompute: compute stages and blocks again in the backward pass rather than keep what they computed.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class DACNO2(nn.Module):
         reduced: bool = False,
         gain: bool = False,
         pyramid: bool = False,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.reduced = reduced
@@ -98,6 +101,11 @@ class DACNO2(nn.Module):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
         self.gain = Gain(channels, levels, len(self.maps) * encoder[0]) if gain else None
+        encoders = [e for e in (self.weather, self.upper, *self.surface.values()) if e is not None]
+        stages = [stage for e in encoders if isinstance(e, ClimbingConvLSTM | DescendingCNN) for stage in e.stages]
+        for part in (*self.fuse, *self.decode, *stages):
+            assert isinstance(part, Recomputed)
+            part.recompute = recompute
 
     def forward(self, groups: dict[str, Tensor]) -> Tensor:
         """Normalised NO₂ on (batch, level, y, x) from calendar (batch, channel), weather (batch, time, channel, y, x), upper
