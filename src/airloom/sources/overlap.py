@@ -5,9 +5,14 @@ between EPSG:3035 and degrees). exactextract cuts the quadrilateral itself, so n
 or overlap.
 """
 
+from collections.abc import Iterator
+from functools import cache
+
 import numpy as np
+import shapely
 from affine import Affine
 from exactextract import exact_extract
+from exactextract.feature import FeatureSource, JSONFeature
 from exactextract.raster import NumPyRasterSource
 from pyproj import CRS, Transformer
 
@@ -20,7 +25,12 @@ def corners(cells: Grid, crs: CRS) -> tuple[np.ndarray, np.ndarray]:
     """The cells' corners in another projection, each on (y + 1, x + 1)."""
     x = cells.left + np.arange(cells.shape[1] + 1) * cells.cell
     y = cells.top - np.arange(cells.shape[0] + 1) * cells.cell
-    return Transformer.from_crs(cells.crs, crs, always_xy=True).transform(*np.meshgrid(x, y))
+    return _between(cells.crs, crs).transform(*np.meshgrid(x, y))
+
+
+@cache  # a map is read in many blocks, and a projection takes as long to set up as a block to project
+def _between(one: str, other: CRS) -> Transformer:
+    return Transformer.from_crs(one, other, always_xy=True)
 
 
 def shared(
@@ -32,7 +42,7 @@ def shared(
     projection, on (y + 1, x + 1); `statistic` is "mean", "mode" or "sum".
     """
     rings = _rings(x, y)
-    found = exact_extract(_source(values, transform), _polygons(rings), [statistic, "count"], output="pandas")
+    found = exact_extract(_source(values, transform), _Cells(rings), [statistic, "count"], output="pandas")
     a, b = rings[:, :-1], rings[:, 1:]
     area = abs((a[..., 0] * b[..., 1] - b[..., 0] * a[..., 1]).sum(1)) / 2
     shape = x.shape[0] - 1, x.shape[1] - 1
@@ -47,7 +57,7 @@ def spread(amounts: np.ndarray, transform: Affine, x: np.ndarray, y: np.ndarray)
     `transform`, `x` and `y` as in `shared`.
     """
     source = _source(np.zeros(amounts.shape[-2:]), transform)
-    found = exact_extract(source, _polygons(_rings(x, y)), ["cell_id", "coverage"], output="pandas")
+    found = exact_extract(source, _Cells(_rings(x, y)), ["cell_id", "coverage"], output="pandas")
     pixel = np.concatenate(found["cell_id"].to_numpy()).astype(int)
     part = np.concatenate(found["coverage"].to_numpy())  # of the pixel
     cell = np.repeat(np.arange(len(found)), found["cell_id"].str.len())
@@ -63,11 +73,34 @@ def _rings(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.stack(ring, 2).reshape(-1, 5, 2)
 
 
-def _polygons(rings: np.ndarray) -> list[dict]:
-    """Outlines as GeoJSON, which exactextract takes."""
-    return [
-        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [r.tolist()]}} for r in rings
-    ]
+class _Cell(JSONFeature):
+    """An outline in binary, which exactextract takes in half the time of GeoJSON."""
+
+    def __init__(self, outline: bytes) -> None:
+        super().__init__()
+        self.outline = outline
+
+    def geometry(self) -> bytes:
+        """As exactextract asks for it."""
+        return self.outline
+
+
+class _Cells(FeatureSource):
+    """Outlines of cells on (cell, corner, 2), as exactextract takes them."""
+
+    def __init__(self, rings: np.ndarray) -> None:
+        super().__init__()
+        self.outlines = shapely.to_wkb(shapely.polygons(rings))
+
+    def count(self) -> int:
+        """Of cells."""
+        return len(self.outlines)
+
+    def __iter__(self) -> Iterator[_Cell]:
+        return map(_Cell, self.outlines)
+
+    def srs_wkt(self) -> None:
+        """The pixels' own."""
 
 
 def _source(values: np.ndarray, transform: Affine) -> NumPyRasterSource:
