@@ -9,11 +9,11 @@ from torch import Tensor
 
 from airloom.methods.aqnet.hours import MONDAY, WEEK
 from airloom.methods.aqnet.network import flat
-from airloom.methods.aqnet.windows import RECENT, Forecasts, batches
+from airloom.methods.aqnet.windows import Forecasts, batches
 from airloom.progress import Progress, quiet
 
 AT_ONCE = 512  # moments
-RIDGE = 100.0
+RIDGES = 10.0 ** np.arange(2, 8)  # penalties, of which the validating weeks choose
 TREES = 300
 
 
@@ -35,12 +35,7 @@ Predict = Callable[[Case], np.ndarray]
 
 def persistence(case: Case) -> np.ndarray:
     """The last value known; of days the mean of the last 24 hours."""
-    if case.length == 1:
-        last = case.forecasts.last[case.asked, :, 0].numpy()
-    else:
-        level = case.forecasts.hours.level[:, :, 0].numpy()
-        recent = level[case.asked[:, None] + np.arange(1 - RECENT, 1)]
-        last = _mean(recent, 1)
+    last = case.forecasts.last[case.asked, :, 0].numpy()
     return np.repeat(last[..., None], len(case.steps), -1)
 
 
@@ -63,9 +58,11 @@ def climatology(case: Case) -> np.ndarray:
     return found
 
 
-def regression(forecasts: Forecasts, moments: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def regression(
+    forecasts: Forecasts, moments: np.ndarray, checks: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Slopes on (input of `flat`, step) and constants on (step,) of the first target by ridge regression, the `known` stations
-    (bool on (station,)) together.
+    (bool on (station,)) together, with the penalty that errs least at the moments that check.
     """
     inner: np.ndarray | None = None
     for inputs, wanted in _designs(forecasts, moments, known):
@@ -78,9 +75,14 @@ def regression(forecasts: Forecasts, moments: np.ndarray, known: np.ndarray) -> 
         inner += terms[whole].T @ terms[whole]
         outer += terms[whole].T @ np.where(there, wanted, 0)[whole]
     assert inner is not None
-    penalty = RIDGE * np.diag(np.append(np.ones(len(inner) - 1), 0))
-    slopes = np.linalg.solve(inner + penalty, outer)
-    return slopes[:-1].astype(np.float32), slopes[-1].astype(np.float32)
+    free = np.diag(np.append(np.ones(len(inner) - 1), 0))
+    solved = [np.linalg.solve(inner + p * free, outer).astype(np.float32) for p in RIDGES]
+    errors = np.zeros(len(solved))
+    for inputs, wanted in _designs(forecasts, checks, known):
+        told = [inputs.numpy() @ s[:-1] + s[-1] for s in solved]
+        errors += [np.nansum((t - wanted) ** 2) for t in told]
+    best = solved[int(errors.argmin())]
+    return best[:-1], best[-1]
 
 
 def gradient_boosting(case: Case) -> np.ndarray:
@@ -138,14 +140,6 @@ def _gapped(inputs: Tensor, channels: Sequence[str]) -> Tensor:
     masks = [len(channels) + variables.index(c.removeprefix("log ")) for c in channels]
     own = inputs[..., : len(channels)] / inputs[..., masks]  # means over all hours to means over those that are there
     return torch.cat([own, inputs[..., len(channels) :]], -1)
-
-
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean of what is there, NaN where nothing is."""
-    there = np.isfinite(values)
-    count = there.sum(axis)
-    total = np.where(there, values, 0).sum(axis)
-    return np.divide(total, count, out=np.full(total.shape, np.nan, values.dtype), where=count > 0)
 
 
 def _slot(time: np.ndarray, length: int) -> np.ndarray:

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from airloom.learn.checkpoint import save_weights
 from airloom.methods.aqnet.baselines import regression
-from airloom.methods.aqnet.learn import Forecasting
+from airloom.methods.aqnet.learn import Forecasting, thinned
 from airloom.methods.aqnet.network import CLOCK, PRESETS, Preset, Regression, Seen
 from airloom.methods.aqnet.study import SeriesMethod
 from airloom.methods.aqnet.windows import width
 
 REGRESSION = "ridge"
 TITLES = {REGRESSION: "Ridge regression", "lstm": "LSTM", "patchtst": "PatchTST"}
+CHECKED = 1500  # moments that choose the penalty of a regression
 MIXED = 6  # series that PatchTST sees
 PATCH = {24: (8, 4), 56: (4, 4)}  # length and stride by steps of the window; of others a third and a sixth
 
@@ -103,7 +104,8 @@ def regress(task: Beside, method: SeriesMethod, path: Path, study: str) -> None:
     """Solve the regression of a task, of the stations that are known, and keep it."""
     line = task.network(method)
     assert isinstance(line, Regression)
-    slopes, constant = regression(task.windows, task.parts.train, task.known)
+    checks = thinned(task.parts.validation, CHECKED)
+    slopes, constant = regression(task.windows, task.parts.train, checks, task.known)
     with torch.no_grad():
         line.line.weight.copy_(torch.from_numpy(slopes.T))
         line.line.bias.copy_(torch.from_numpy(constant))

@@ -10,12 +10,12 @@ import xarray as xr
 from airloom.methods.aqnet import around
 from airloom.methods.aqnet.baselines import BASELINES, Case
 from airloom.methods.aqnet.beside import TITLES
-from airloom.methods.aqnet.hours import MONDAY, WEEK, last_seen
+from airloom.methods.aqnet.hours import MONDAY, WEEK
 from airloom.methods.aqnet.learn import Forecasting, Reanalysing, thinned
 from airloom.methods.aqnet.score import OURS, Told
 from airloom.methods.aqnet.study import SeriesStudy
 from airloom.methods.aqnet.tell import Trained, errors, forecast
-from airloom.methods.aqnet.windows import to_come
+from airloom.methods.aqnet.windows import latest, to_come
 from airloom.progress import Progress, quiet
 from airloom.series import Series
 from airloom.verify.intervals import LEVELS, Calibration
@@ -57,7 +57,7 @@ class Judge:
 
     def hidden_forecasts(self, learning: Forecasting, found: xr.Dataset) -> Iterator[Told]:
         """Forecasts at stations of which nothing is known, beside the persistence of what was interpolated there."""
-        last = last_seen(self.observed, learning.task.window)[learning.parts.test]
+        last = latest(self.observed, learning.task.length, learning.task.window)[learning.parts.test]
         leads = len(learning.task.leads)
         models = {OURS: found["hidden"].to_numpy()}
         for name, values in self._spatial(last).items():

@@ -41,7 +41,18 @@ class Forecasting:
         given = windows.ahead.shape[-1] if windows.ahead is not None else 0
         hours = windows.hours
         of, preset = WEIGHTS[method.weights], PRESETS[method.preset]
-        return Forecaster(width(hours), len(hours.targets), windows.steps, preset, ahead=given, neighbours=of)
+        network = Forecaster(width(hours), len(hours.targets), windows.steps, preset, ahead=given, neighbours=of)
+        if len(self.parts.train):
+            network.begin(self._persists())
+        return network
+
+    def _persists(self) -> Tensor:
+        """How much of what was last known is left in what comes, by training moments and known stations; on (target, step)."""
+        at = thinned(self.parts.train, EXAMINED * 10)
+        last, wanted = self.windows.last[at][:, self.known, :, None], self.windows.wanted[at][:, self.known]
+        there = torch.isfinite(last) & torch.isfinite(wanted)
+        last, wanted = (torch.where(there, x, 0) for x in (last.expand_as(wanted), wanted))
+        return (last * wanted).sum((0, 1)) / (last * last).sum((0, 1)).clamp(min=1e-6)
 
     def lesson(self, moments: np.ndarray, draw: np.random.Generator, hidden: float) -> Lesson:
         """Of moments, with some of the known stations hidden."""

@@ -108,6 +108,11 @@ class Forecaster(nn.Module):
         )
         self.kept = nn.Parameter(torch.zeros(targets, steps))  # how much of the last value is left, as a logit
 
+    @torch.no_grad()
+    def begin(self, share: Tensor) -> None:
+        """Begin with what is left of the last value, 0 … 1 on (target, step)."""
+        self.kept.copy_(torch.logit(share.clamp(0.02, 0.98)))
+
     def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:
         """Normalised targets on (batch, station, target, step).
 

@@ -35,7 +35,7 @@ class Forecasts:
         hours: of a network.
         shape: steps that are seen.
         wanted: what comes after each hour, normalised, on (time, station, target, step), NaN where it is not known.
-        last: the last values known at each hour, on (time, station, target).
+        last: what `latest` gives at each hour, on (time, station, target).
         ahead: what is known of the time to come on (time, station, number).
     """
 
@@ -51,7 +51,7 @@ class Forecasts:
         """Windows of a shape, and `steps` hours (`length` 1) or means of so many hours to come; `ahead` names channels known of them."""
         level = hours.level.numpy()
         wanted = torch.from_numpy(to_come(level, steps, length))
-        last = torch.from_numpy(last_seen(level, _hours(shape)))
+        last = torch.from_numpy(latest(level, length, _hours(shape)))
         return cls(hours, shape, wanted, last, _ahead(hours, steps * length, ahead) if ahead else None)
 
     @property
@@ -218,6 +218,22 @@ def to_come(level: np.ndarray, steps: int, length: int) -> np.ndarray:
         mean[number < length * DAY_HOURS / 24] = np.nan
         found[: len(mean), ..., step] = mean
     return found
+
+
+def latest(level: np.ndarray, length: int, within: int) -> np.ndarray:
+    """What would persist after each hour, along the first axis: the last value known, at most `within` hours ago, or of longer stretches the
+    mean of the last `length` hours, where any is known.
+
+    >>> latest(np.array([1.0, np.nan, 3.0]), 1, 2).tolist(), latest(np.array([1.0, np.nan, 3.0]), 2, 2).tolist()
+    ([1.0, 1.0, 3.0], [1.0, 1.0, 3.0])
+    """
+    if length == 1:
+        return last_seen(level, within)
+    there = np.isfinite(level)
+    total, count = (np.cumsum(x, 0, dtype=float) for x in (np.where(there, level, 0), there))
+    for sums in (total, count):
+        sums[length:] -= sums[:-length].copy()
+    return np.divide(total, count, out=np.full(level.shape, np.nan), where=count > 0).astype(level.dtype)
 
 
 def _ahead(hours: Hours, reach: int, names: Sequence[str]) -> Tensor:
