@@ -4,9 +4,9 @@
 
 The textbook form (tests/plain.py) has the same weights: float32, eager, tensors as they come, zeros wherever nothing is lifted to, a
 loop over time. A step is forward and backward of one tile of 256 cells with 24 hours and 8 levels; a region's day is the 12 such tiles
-of studies/western-europe.yaml, predicted and blended into one field, as `airloom predict` does. All take turns in one process, A B A B, in memory
-that is kept; figures are medians of wall seconds, with the smallest and largest. Ours and the textbook's fields must agree. Ceilings: the
-network's operations at the rate of a matrix product and of a 3 × 3 convolution, measured between the turns. Writes
+of studies/western-europe.yaml, predicted and blended into one field, as `airloom predict` does. Each is a process of its own, ours in memory that is kept as airloom does
+it, the textbook's as torch finds it; they take turns, A B A B. Figures are medians of wall seconds, with the smallest and largest. Ours and the textbook's fields must agree. Ceilings: the
+network's operations at the rate of a matrix product and of a 3 × 3 convolution, measured in the same run. Writes
 benchmarks/results/speed.json.
 """
 
@@ -18,8 +18,9 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,17 +44,61 @@ WINDOWS = 12  # of a region's day
 AGREE = 2e-3  # largest difference of two fields, of their standard deviation: float32 added in another order
 
 
-def take_turns(variants: dict[str, Callable[[], Any]], repeats: int) -> dict[str, dict[str, float]]:
-    """Wall seconds of each: median, smallest, largest; a first round does not count."""
-    taken: dict[str, list[float]] = {name: [] for name in variants}
+class Worker:
+    """A process of its own with the network in it, in memory that is kept as airloom keeps it, or as torch finds it."""
+
+    def __init__(self, preset: str, cells: int, threads: int, *, keeps: bool) -> None:
+        given = preset, cells, threads, keeps
+        self.pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=begin, initargs=given)
+
+    def timed(self, what: str, kind: str) -> dict[str, float]:
+        """Wall seconds of a step or a region's day, and the most memory that the process took so far."""
+        return self.pool.submit(timed, what, kind).result()
+
+
+HELD: dict[str, Any] = {}  # of a worker: its network and inputs
+
+
+def begin(preset: str, cells: int, threads: int, keeps: bool) -> None:
+    """Make a worker's network."""
+    torch.set_num_threads(threads)
+    if keeps:
+        keep_freed_memory()
+    torch.manual_seed(0)
+    HELD.update(net=network(preset), inputs=made_up(cells, 1), cells=cells)
+
+
+def timed(what: str, kind: str) -> dict[str, float]:
+    """In a worker."""
+    net, inputs = HELD["net"].train(what == "step"), HELD["inputs"]
+    forward = Plain(net) if kind == "textbook" else net
+    started = time.perf_counter()
+    if what == "step":
+        net.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == "bfloat16"):
+            field = forward(inputs)
+        field.float().square().mean().backward()
+    else:
+        region_day(forward, inputs, HELD["cells"], reduced=kind == "bfloat16")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return {"seconds": time.perf_counter() - started, "memory_gb": most}
+
+
+def take_turns(workers: dict[str, Worker], repeats: int) -> dict[str, dict[str, float]]:
+    """Of each: median, smallest and largest seconds, and memory; a first round does not count."""
+    taken: dict[str, list[dict[str, float]]] = {name: [] for name in workers}
     for turn in range(repeats + 1):
-        for name, run in variants.items():
-            started = time.perf_counter()
-            run()
+        for name, worker in workers.items():
+            one = worker.timed(*name.split(", "))
             if turn:
-                taken[name].append(time.perf_counter() - started)
-                print(f"{name:32} {taken[name][-1]:.2f} s", flush=True)
-    return {n: {"seconds": statistics.median(t), "least": min(t), "most": max(t)} for n, t in taken.items()}
+                taken[name].append(one)
+                print(f"{name:24} {one['seconds']:.2f} s, {one['memory_gb']:.1f} GB", flush=True)
+    found = {}
+    for name, every in taken.items():
+        seconds = [one["seconds"] for one in every]
+        found[name] = {"seconds": statistics.median(seconds), "least": min(seconds), "most": max(seconds)}
+        found[name]["memory_gb"] = every[-1]["memory_gb"]
+    return found
 
 
 class Plain(torch.nn.Module):
@@ -93,44 +138,24 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     preset, cells, repeats = ("small", 64, 1) if asked.small else (asked.preset, 256, asked.repeats)
-    keep_freed_memory()
-    torch.manual_seed(0)
-    net, inputs = network(preset), made_up(cells, 1)
-    slow = Plain(net)
-
-    def learn(forward: torch.nn.Module, reduced: bool) -> None:
-        net.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
-            field = forward(inputs)
-        field.float().square().mean().backward()
-
-    net.train()
-    steps = take_turns(
-        {
-            "step, textbook": lambda: learn(slow, False),
-            "step, float32": lambda: learn(net, False),
-            "step, bfloat16": lambda: learn(net, True),
-        },
-        repeats,
-    )
-    memory_of_steps = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    net.zero_grad(set_to_none=True)
-    net.eval()
-    top = ceilings("cpu", repeats)
+    begin(preset, cells, asked.threads, keeps=False)
+    net, inputs = HELD["net"].eval(), HELD["inputs"]
     with torch.inference_mode():
-        ours, theirs = net(inputs), slow(inputs)
+        ours, theirs = net(inputs), plain.dacno2(net, inputs)
         apart = float((ours - theirs).abs().max() / theirs.std())
     assert apart < AGREE, apart
-    days = take_turns(
-        {
-            "region-day, textbook": lambda: region_day(slow, inputs, cells),
-            "region-day, float32": lambda: region_day(net, inputs, cells),
-            "region-day, bfloat16": lambda: region_day(net, inputs, cells, reduced=True),
-        },
-        repeats,
-    )
+    HELD.clear()
+    top = ceilings("cpu", repeats)
+    found: dict[str, dict[str, float]] = {}
+    for what in ("step", "day"):
+        workers = {
+            f"{what}, {kind}": Worker(preset, cells, asked.threads, keeps=kind != "textbook")
+            for kind in ("textbook", "float32", "bfloat16")
+        }
+        found |= take_turns(workers, repeats)
+        for worker in workers.values():
+            worker.pool.shutdown()
     work = operations(preset, cells)
-    found = steps | days
     for name, run in found.items():
         what, kind = name.split(", ")
         if kind == "textbook":
@@ -147,7 +172,6 @@ def main() -> None:
         "network": {"preset": preset, "cells": cells, "levels": LEVELS, "hours": HOURS, "gflop": work / 1e9},
         "apart_of_deviation": apart,
         "ceilings_gflop_s": top,
-        "peak_memory_of_steps_gb": memory_of_steps,
         "runs": found,
     }
     asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
