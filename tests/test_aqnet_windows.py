@@ -93,8 +93,10 @@ def test_what_is_gathered_is_what_is_made(shape):
     forecasts = Forecasts.of(hours_of(series()), shape, 3, 1)
     at, visible = torch.tensor([90, 200, 399]), all_of(3)
     visible[:, 1] = False
-    told = forecasts.lesson(at.numpy(), visible).seen.inputs
-    assert torch.allclose(told, forecasts._made(at, visible), atol=1e-6)
+    told = forecasts.lesson(at.numpy(), visible[0]).seen.inputs
+    assert torch.allclose(told, forecasts.lesson(at.numpy(), visible).seen.inputs, atol=1e-6)
+    forecasts.lesson(at[:1].numpy(), ~visible[:1])
+    assert len(forecasts._kept) == 1  # patterns that are drawn are not kept
     assert told.shape[1] == sum(number for _, number in shape)
     last = torch.stack([forecasts.hours.values[i - shape[-1][0] + 1 : i + 1, 0, 0].mean() for i in at])
     assert torch.allclose(told[:, -1, 0, 0], last, atol=1e-6)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,10 @@ from airloom.machine import memory
 from airloom.stations import Stations
 from airloom.study import Study
 
+if TYPE_CHECKING:
+    from torch import Tensor  # slow to import, and decoding needs none
+
+A = TypeVar("A", np.ndarray, "Tensor")
 CALENDAR = "calendar"
 MAPS = ("emissions", "geography")
 GRIDDED = ("weather", "upper", "chemistry", "ground")
@@ -104,25 +109,16 @@ class Cube:
         return list(self.group[group].attrs["names"]) if group in self.group else []
 
     def read(self, group: str, days: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """A group's inputs in physical units on `days` (indices) at `rows` × `columns` of the group's own cells.
+        """A gridded group in physical units on `days` (indices) at `rows` × `columns` of the group's own cells, which ascend and may stand still.
 
-        calendar: (time, channel); weather: (time, hour, channel, y, x); upper: (time, hour, channel, level, y, x); chemistry:
-        (time, level, y, x); a map: (1, channel, y, x), the same on all days.
+        weather: (time, hour, channel, y, x); upper: (time, hour, channel, level, y, x); chemistry, ground: (time, level, y, x).
         """
-        array = self._array(group)
-        if group == CALENDAR:
-            return array[days]
-        box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-        if group in MAPS:
-            found = array[None, :, *box]
-        elif isinstance(array, np.ndarray):
-            found = array[days, ..., *box]
+        array, cut = self._array(group), box(rows, columns)
+        if isinstance(array, np.ndarray):
+            found = array[days, ..., *cut]
         else:
-            found = np.stack([array[int(day), ..., *box] for day in days])  # in half the time of array.oindex
-        y, x = rows - rows.min(), columns - columns.min()
-        if np.array_equal(y, np.arange(len(y))) and np.array_equal(x, np.arange(len(x))):
-            return found
-        return found[..., y[:, None], x]  # beyond the grid its edge goes on
+            found = np.stack([array[int(day), ..., *cut] for day in days])  # in half the time of array.oindex
+        return spread(found, rows, columns)
 
     def map(self, name: str) -> np.ndarray | None:
         """A static map in its own unit on (y, x); None where the study has none of that name."""
@@ -202,3 +198,16 @@ class Cube:
     def provenance(self) -> dict[str, object]:
         """Files with sizes and hashes, versions, and what was asked."""
         return {"made_of": self.group.attrs["made_of"], "versions": self.group.attrs["versions"]}
+
+
+def box(rows: np.ndarray, columns: np.ndarray) -> tuple[slice, slice]:
+    """The cells from the first to the last of ascending rows and columns."""
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def spread(found: A, rows: np.ndarray, columns: np.ndarray) -> A:
+    """A box's cells at rows and columns of it: where they stand still, beyond the grid, its edge goes on."""
+    y, x = rows - rows[0], columns - columns[0]
+    if np.array_equal(y, np.arange(len(y))) and np.array_equal(x, np.arange(len(x))):
+        return found
+    return found[..., y[:, None], x]

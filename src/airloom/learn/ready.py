@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,11 +12,10 @@ from torch import Tensor
 
 from airloom.cube import store
 from airloom.cube.normalise import Scale
-from airloom.cube.store import MAPS, Cube
+from airloom.cube.store import CALENDAR, MAPS, Cube, box, spread
 from airloom.files import fingerprint, full_disk_named, whole
 
-A = TypeVar("A", np.ndarray, Tensor)
-CHANNELS = {"calendar": -1, "weather": -3, "upper": -4, **dict.fromkeys(MAPS, -3)}  # axis of the channels in a group
+CHANNELS = {CALENDAR: -1, "weather": -3, "upper": -4, **dict.fromkeys(MAPS, -3)}  # axis of the channels in a group
 
 
 class Ready(Protocol):
@@ -32,7 +31,7 @@ class Ready(Protocol):
 
 @dataclass(frozen=True)
 class Kept:
-    """Normalised before: float32 in memory, or float16 in a file, which torch turns into float32 ten times as fast as numpy."""
+    """Normalised before: float32 in memory, or float16 in a file, which torch turns into float32 much faster than numpy."""
 
     array: Tensor
 
@@ -43,11 +42,10 @@ class Kept:
 
     def cut(self, day: int, rows: np.ndarray, columns: np.ndarray, out: Tensor) -> None:
         """As `Ready`."""
-        y, x = _box(rows, columns)
-        found = _spread(self.array[day][..., y, x], rows, columns)
-        out.copy_(
-            found if found.dtype == out.dtype else found.contiguous()
-        )  # rows of a tile are too short to convert one by one
+        y, x = box(rows, columns)
+        found = spread(self.array[day][..., y, x], rows, columns)
+        # rows of a tile are too short to convert one by one
+        out.copy_(found if found.dtype == out.dtype else found.contiguous())
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,8 @@ class Stored:
 
     def cut(self, day: int, rows: np.ndarray, columns: np.ndarray, out: Tensor) -> None:
         """As `Ready`."""
-        found = np.asarray(self.array[day, ..., *_box(rows, columns)])
-        self.scale.apply(_spread(found, rows, columns), self.axis, out=out.numpy())
+        found = np.asarray(self.array[day, ..., *box(rows, columns)])
+        self.scale.apply(spread(found, rows, columns), self.axis, out=out.numpy())
 
 
 def ready(cube: Cube, group: str, scale: Scale, cache: Path | None = None) -> Ready:
@@ -88,24 +86,11 @@ def ready(cube: Cube, group: str, scale: Scale, cache: Path | None = None) -> Re
         with full_disk_named(cache), whole(path) as aside, open(aside, "wb") as file:  # a memmap would die of a full disk
             for part in _parts(array):
                 file.write(scale.apply(array[part], axis).astype(np.float16).tobytes())
-    return Kept(
-        torch.from_numpy(np.memmap(path, np.float16, "c", shape=array.shape))
-    )  # torch warns of what cannot be written
+    mapped = np.memmap(path, np.float16, "c", shape=array.shape)  # not "r": torch warns of what cannot be written
+    return Kept(torch.from_numpy(mapped))
 
 
 def _parts(array: zarr.Array) -> Iterator[slice]:
     """Its first axis in chunks, each of which is decompressed once."""
     step = array.chunks[0]
     yield from (slice(i, i + step) for i in range(0, array.shape[0], step))
-
-
-def _box(rows: np.ndarray, columns: np.ndarray) -> tuple[slice, slice]:
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def _spread(found: A, rows: np.ndarray, columns: np.ndarray) -> A:
-    """A box's cells at rows and columns of it: where they stand still, beyond the grid, its edge goes on."""
-    y, x = rows - rows[0], columns - columns[0]
-    if np.array_equal(y, np.arange(len(y))) and np.array_equal(x, np.arange(len(x))):
-        return found
-    return found[..., y[:, None], x]

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 def tanh(x: Tensor) -> Tensor:
-    """Hyperbolic tangent to 4e-7: on a processor as 2 · sigmoid(2x) − 1, for torch computes sigmoids seven times as fast.
+    """Hyperbolic tangent to 4e-7: on a processor as 2 · sigmoid(2x) − 1, for torch computes sigmoids several times as fast.
 
     >>> tanh(torch.tensor([0.0, 100.0])).tolist()
     [0.0, 1.0]
@@ -19,8 +19,8 @@ def tanh(x: Tensor) -> Tensor:
 def largest_around(x: Tensor) -> Tensor:
     """The largest of the 3 × 3 cells around each, on (batch, channel, y, x).
 
-    Where nothing is to be learnt through it a processor takes rows, then columns, a fifth of the passes; max pooling, whose gradient is
-    quicker, is itself three times as fast in float32 as in bfloat16.
+    Where nothing is to be learnt through it a processor takes rows, then columns; max pooling, whose gradient is quicker,
+    is itself faster in float32 than in bfloat16.
     """
     if x.device.type != "cpu":
         return functional.max_pool2d(x, 3, 1, 1)

@@ -13,7 +13,7 @@ _again: ContextVar[bool] = ContextVar("again", default=False)
 
 
 class Recomputed(nn.Module):
-    """Where `recompute` is set, keeps its inputs alone while training, for about a third more time (Chen et al., 2016)."""
+    """Where `recompute` is set, keeps its inputs alone while training, for one more forward pass (Chen et al., 2016)."""
 
     recompute = False
 

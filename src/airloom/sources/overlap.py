@@ -74,7 +74,7 @@ def _rings(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 class _Cell(JSONFeature):
-    """An outline in binary, which exactextract takes in half the time of GeoJSON."""
+    """An outline in binary, which exactextract takes faster than GeoJSON."""
 
     def __init__(self, outline: bytes) -> None:
         super().__init__()

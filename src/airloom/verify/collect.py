@@ -42,7 +42,7 @@ def network_of(
     features, names = [], []
     everywhere = (len(cube.days), table.height)
     if cube.channels(CALENDAR):
-        calendar = cube.read(CALENDAR, np.arange(len(cube.days)), rows, columns)
+        calendar = cube.group[CALENDAR][:]
         features += [np.broadcast_to(c[:, None], everywhere) for c in calendar.T]
         names += cube.channels(CALENDAR)
     for group in MAPS:

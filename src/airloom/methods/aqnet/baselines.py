@@ -128,7 +128,7 @@ def _designs(
     """Inputs on (moment · station, number), with `gaps` NaN where there is none, and what is wanted on (moment · station, step)."""
     visible = torch.from_numpy(known)
     for some in batches(moments, AT_ONCE):
-        seen = forecasts.lesson(some, visible.expand(len(some), -1)).seen
+        seen = forecasts.lesson(some, visible).seen
         if gaps:
             seen = seen._replace(inputs=_gapped(seen.inputs, forecasts.hours.channels))
         yield flat(seen)[:, visible].flatten(0, 1), forecasts.wanted[some][:, visible, 0].flatten(0, 1).numpy()

@@ -41,12 +41,9 @@ class Forecasting:
         given = windows.ahead.shape[-1] if windows.ahead is not None else 0
         hours = windows.hours
         of, preset = WEIGHTS[method.weights], PRESETS[method.preset]
-        network = Forecaster(width(hours), len(hours.targets), windows.steps, preset, ahead=given, neighbours=of)
-        if len(self.parts.train):
-            network.begin(self._persists())
-        return network
+        return Forecaster(width(hours), len(hours.targets), windows.steps, preset, ahead=given, neighbours=of)
 
-    def _persists(self) -> Tensor:
+    def persisting(self) -> Tensor:
         """How much of what was last known is left in what comes, by training moments and known stations; on (target, step)."""
         at = thinned(self.parts.train, EXAMINED * 10)
         last, wanted = self.windows.last[at][:, self.known, :, None], self.windows.wanted[at][:, self.known]
@@ -56,13 +53,14 @@ class Forecasting:
 
     def lesson(self, moments: np.ndarray, draw: np.random.Generator, hidden: float) -> Lesson:
         """Of moments, with some of the known stations hidden."""
-        visible = _visible(self.known, len(moments), draw, hidden)
-        return self.windows.lesson(moments, visible, torch.from_numpy(self.known).expand_as(visible))
+        known = torch.from_numpy(self.known)
+        visible = _visible(self.known, len(moments), draw, hidden) if hidden else known
+        return self.windows.lesson(moments, visible, known.expand(len(moments), -1))
 
     def exam(self, moments: np.ndarray, *, hidden: bool) -> Lesson:
         """Of moments; asked are the known stations, or those of which nothing is known."""
-        known = torch.from_numpy(self.known).expand(len(moments), -1)
-        return self.windows.lesson(moments, known, ~known if hidden else known)
+        known = torch.from_numpy(self.known)
+        return self.windows.lesson(moments, known, (~known if hidden else known).expand(len(moments), -1))
 
 
 @dataclass(frozen=True)
@@ -132,6 +130,8 @@ def train(
     """Train one network of a task in a folder, or go on; its best weights lie there then."""
     torch.manual_seed(seed)
     network = learning.network(method)
+    if isinstance(learning, Forecasting) and isinstance(network, Forecaster):
+        network.begin(learning.persisting())
 
     def lesson(step: int) -> Lesson:
         draw = np.random.default_rng([seed, step])

@@ -148,7 +148,7 @@ def _attention(run: "SeriesRun") -> Iterator[tuple[str, str]]:
 def attended(trained: Trained, moments: np.ndarray) -> np.ndarray:
     """Mean attention to each hour of the window, by head, on (head, hour)."""
     windows, network = trained.learning.windows, trained.networks[0]
-    lesson = windows.lesson(moments, trained.known.expand(len(moments), -1))
+    lesson = windows.lesson(moments, trained.known)
     assert isinstance(network, Forecaster)
     with torch.inference_mode():
         weights = network.encoder.weights(lesson.seen.inputs)  # (moment, station, head, asking, asked)
@@ -158,7 +158,7 @@ def attended(trained: Trained, moments: np.ndarray) -> np.ndarray:
 def followed(trained: Trained, moments: np.ndarray, task: Forecast) -> np.ndarray:
     """Share of each day seen in what is told of each day to come: |∂told / ∂inputs · inputs|, on (day told, day seen)."""
     windows, network = trained.learning.windows, trained.networks[0]
-    lesson = windows.lesson(moments, trained.known.expand(len(moments), -1))
+    lesson = windows.lesson(moments, trained.known)
     inputs = lesson.seen.inputs.clone().requires_grad_()
     hours = windows.hours
     told = network(lesson.seen._replace(inputs=inputs), hours.places, hours.offsets, trained.k)

@@ -49,7 +49,7 @@ def blended(trained: Trained[Forecasting], moments: np.ndarray) -> np.ndarray:
     windows, known = trained.learning.windows, trained.learning.known
 
     def lessons(some: np.ndarray) -> Lesson:
-        return windows.lesson(some, trained.known.expand(len(some), -1))
+        return windows.lesson(some, trained.known)
 
     found = tell(trained.networks, windows.hours, lessons, moments, trained.k, trained.progress)
     if trained.line is not None:

@@ -70,15 +70,16 @@ class Forecasts:
         return np.arange(self.window - 1, len(self.hours))
 
     def lesson(self, moments: np.ndarray, visible: Tensor, asked: Tensor | None = None) -> Lesson:
-        """Of some hours, with the stations that can be seen, bool on (batch, station), and those that are asked for."""
+        """Of some hours, with the stations that can be seen, bool on (batch, station), or on (station,) where all hours see the same, and
+        those that are asked for, bool on (batch, station).
+        """
         at = torch.as_tensor(moments)
         wanted = self.wanted[at]
         if asked is not None:
             wanted = wanted.masked_fill(~asked[:, :, None, None], torch.nan)
         ahead = self.ahead[at] * visible[..., None] if self.ahead is not None else None
-        alike = bool((visible == visible[:1]).all())
-        inputs = self._gathered(at, visible[0]) if alike else self._made(at, visible)
-        return Lesson(Seen(inputs, self.last[at], self.hours.clock[at], visible, ahead), wanted)
+        inputs = self._gathered(at, visible) if visible.dim() == 1 else self._made(at, visible)
+        return Lesson(Seen(inputs, self.last[at], self.hours.clock[at], visible.expand(len(at), -1), ahead), wanted)
 
     def _made(self, at: Tensor, visible: Tensor) -> Tensor:
         """What is seen of some hours, on (batch, step, station, `width`), where stations are hidden from one and not from another."""
