@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airloom.infer.assimilate import OFFSET, assimilate_field
 from airloom.infer.fields import create_zarr, read, write_day
+from airloom.infer.standing import told_by_maps, two_way
 from airloom.progress import quiet
 from tests.memory_cube import COLUMNS, ROWS, SHAPE, memory_cube
 
@@ -39,7 +42,8 @@ def test_what_logarithms_take_from_the_mean_is_given_back(tmp_path):
     seen = np.zeros(len(ROWS), bool)
     seen[:2] = True
     observed = np.full((4, len(ROWS)), np.nan)
-    observed[:, 0], observed[:, 1] = 11 * np.exp(0.5) - 3, 11 * np.exp(-0.5) - 3  # log ratios of a half, up and down
+    up, down = 11 * np.exp(0.5) - 3, 11 * np.exp(-0.5) - 3  # log ratios of a half, the other way on the other days
+    observed[:, 0], observed[:, 1] = [up, up, down, down], [down, down, up, up]
     after = assimilated(tmp_path, observed, seen=seen)[:, 0, ROWS[:2], COLUMNS[:2]] + 3
     # either errs by 1 where the other alone is known: exp(b) = (e + 1/e) / 2; the maps of the ratio are ±a at the two
     assert after.prod(1) == pytest.approx(np.full(4, (11 * np.cosh(1)) ** 2), rel=1e-4)
@@ -85,3 +89,35 @@ def test_days_that_are_there_are_not_made_again(tmp_path):
     resumed = assimilated(tmp_path, np.full((4, len(ROWS)), 19.0), name="partial")
     assert (resumed[1] == 77).all()
     assert (resumed[[0, 2, 3]] == whole[[0, 2, 3]]).all()
+
+
+def test_what_stands_at_one_station_stays_there(tmp_path):
+    observed = np.full((4, len(ROWS)), 8.0)
+    observed[:, 2] = 30.0  # on all days; no map is high there, so nothing else is to be learnt from it
+    after = assimilated(tmp_path, observed)[:, 0]
+    around = after[:, ROWS[2] - 1 : ROWS[2] + 2, COLUMNS[2] - 1 : COLUMNS[2] + 2]
+    assert around.max() < 16  # kriged as errors of the day, 30 at the station and a hill about it
+    assert (after == after[0]).all()
+
+
+def test_what_the_maps_tell_of_standing_errors_is_carried_elsewhere():
+    cube = memory_cube()
+    told = told_by_maps(0.2 * cube.group["emissions"][0][ROWS, COLUMNS], np.full(len(ROWS), 40), cube, ROWS, COLUMNS)
+    assert np.corrcoef(told.ravel(), cube.group["emissions"][0].ravel())[0, 1] > 0.5  # six stations, nine views
+
+
+def test_standing_errors_are_not_carried_beyond_their_range():
+    own = np.array([-0.3, 0.1, 0.2, np.nan, 0.3, 0.0])
+    told = told_by_maps(own, np.array([40, 40, 1, 0, 40, 40]), memory_cube(), ROWS, COLUMNS)
+    assert np.isfinite(told).all()
+    assert (told.min() >= -0.3) and (told.max() <= 0.3)
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 1000))
+def test_own_means_are_plain_means_where_all_report(days, stations, seed):
+    values = np.random.default_rng(seed).normal(0, 1, (days, stations))
+    assert two_way(values) == pytest.approx(values.mean(0))
+
+
+def test_a_station_that_never_reported_has_no_own_mean():
+    assert np.isnan(two_way(np.array([[1.0, np.nan], [2.0, np.nan]]))).tolist() == [False, True]

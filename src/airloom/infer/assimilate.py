@@ -1,13 +1,15 @@
 """The last step after the phases: each day's field is drawn to that day's training stations; not in paper 000.
 
 Where a network can only learn what inputs tell, the stations of the day also know what they do not. The log ratio of
-observed to predicted values is kriged over the grid (regression kriging; the network is the regression) and multiplies the
+observed to predicted values is carried to the grid (regression kriging; the network is the regression) and multiplies the
 field, most at the ground and less with height:
 
-    field′ = (field + c) exp((ratio + b) · exp(−height / depth)) − c,   not below 0
+    field′ = (field + c) exp((own + day + b) · exp(−height / depth)) − c,   not below 0
 
-c = OFFSET keeps small denominators from deciding; aloft it shrinks as the concentrations do. exp(b) is the mean of exp(error) over
-the training stations, each left out in turn: a mean of logarithms, turned back, is below the mean (Duan's smearing, 1983).
+The ratio is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.infer.standing`),
+`day` the rest, which is kriged. c = OFFSET keeps small denominators from deciding; aloft it shrinks as the concentrations do. exp(b) is
+the mean of exp(error) of `day` over the training stations, each left out in turn: a mean of logarithms, turned back, is below the
+mean (Duan's smearing, 1983).
 """
 
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ import xarray as xr
 
 from airloom.cube.store import Cube
 from airloom.infer.fields import at_cells, create_zarr, write_day
+from airloom.infer.standing import told_by_maps, two_way
 from airloom.kriging import coefficients, distances, fit, from_others, on_grid
 from airloom.progress import Progress
 
@@ -62,21 +65,23 @@ def assimilate_field(
     done = create_zarr(path, cube.grid, cube.days[days], levels=levels, hours=cube.hours, pollutant=pollutant, attrs=attrs)
     table = cube.stations.table.filter(seen)
     x, y = cube.grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
+    cells = table["row"].to_numpy(), table["column"].to_numpy()
     observed = cube.stations.daily.to_numpy()[days][:, seen]
-    predicted = at_cells(field, table["row"].to_numpy(), table["column"].to_numpy(), cube.days[days], pollutant)
+    predicted = at_cells(field, *cells, cube.days[days], pollutant)
     ratio = np.log((np.maximum(observed, 0) + OFFSET) / (predicted + OFFSET))
-    apart = distances(x, y)
-    variogram = fit(ratio, apart)
+    own = two_way(ratio)
+    of_day, apart = ratio - own, distances(x, y)
+    variogram = fit(of_day, apart)
     gamma = variogram.among(apart)
-    weights, base = coefficients(gamma, ratio)
-    back = smearing(ratio - from_others(gamma, ratio))
+    weights, base = coefficients(gamma, of_day)
+    standing = told_by_maps(own, np.isfinite(ratio).sum(0), cube, *cells) + smearing(of_day - from_others(gamma, of_day))
     heights = np.asarray(levels or [0.0])[:, None, None]
     fade, offset = np.exp(-heights / depth), OFFSET / scales[:, None, None]
     for first in range(0, len(days), BLOCK):
         block = slice(first, first + BLOCK)
         if not done[block].all():
             maps = on_grid(variogram, x, y, (weights[block], base[block]), cube.grid.x, cube.grid.y)
-            for index, correction in enumerate(np.nan_to_num(maps + back, nan=0.0), start=first):
+            for index, correction in enumerate(np.nan_to_num(maps + standing, nan=0.0), start=first):
                 if done[index]:
                     continue
                 values = field[pollutant].isel(time=index).to_numpy().reshape(len(heights), *cube.grid.shape)
