@@ -58,7 +58,7 @@ def predicted(cells: int, tile: int, days: int, preset: str, folder: Path) -> di
     reader = Reader(cube, Normaliser(scales, 10.0, 2.0, np.ones(len(what.levels))), what.weather_factor)
     windows = tiles(what.target_grid.shape, tile, tile // 2, what.tile_multiple)
     asked = network(preset), reader, windows, np.arange(days), folder / "field.zarr"
-    mosaics(asked[0], reader, windows[:1], np.arange(days))
+    list(mosaics(asked[0], reader, windows[:1], np.arange(days)))
     started = time.perf_counter()
     predict_field(*asked, levels=what.levels, attrs={"title": "growth", "weights": "none"}, progress=quiet)
     seconds = time.perf_counter() - started

@@ -124,7 +124,7 @@ def region_day(net: torch.nn.Module, inputs: dict[str, torch.Tensor], cells: int
         read=lambda days, tile: SimpleNamespace(inputs=inputs), normaliser=normaliser, cube=SimpleNamespace(grid=grid)
     )
     with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
-        return mosaics(net, reader, windows, np.array([0]))[0]
+        return np.concatenate([strip[0] for _, strip in mosaics(net, reader, windows, np.array([0]))], axis=-2)
 
 
 def main() -> None:

@@ -110,7 +110,8 @@ def test_standing_errors_are_not_carried_beyond_their_range():
     own = np.array([-0.3, 0.1, 0.2, np.nan, 0.3, 0.0])
     told = told_by_maps(own, np.array([40, 40, 1, 0, 40, 40]), memory_cube(), ROWS, COLUMNS)
     assert np.isfinite(told).all()
-    assert (told.min() >= -0.3) and (told.max() <= 0.3)
+    assert told.min() >= -0.3
+    assert told.max() <= 0.3
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 1000))

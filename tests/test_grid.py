@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airloom.errors import StudyError
-from airloom.grid import Grid, Mosaic, Tile, hann, starts, tiles
+from airloom.grid import Grid, Mosaic, Tile, hann, starts, strips, tiles
 
 GRID = Grid("EPSG:3035", left=3_000_000, top=2_000_000, cell=2000, shape=(3, 4))
 
@@ -164,6 +164,19 @@ def test_tiling_the_identity_gives_the_field_back(shape, size, stride):
         values[ty, tx] = field[gy, gx]
         mosaic.add(tile, values)
     assert mosaic.field() == pytest.approx(field, rel=1e-12)
+
+
+@given(st.tuples(sizes, sizes), st.integers(1, 20), st.integers(1, 20), st.integers(1, 4))
+def test_strips_are_the_mosaic(shape, size, stride, multiple):
+    windows = tiles(shape, size * multiple, min(stride, size) * multiple, multiple)
+    values = np.random.default_rng(0).normal(size=(len(windows), 2, size * multiple, size * multiple))
+    mosaic = Mosaic(shape, leading=(2,))
+    for tile, told in zip(windows, values, strict=True):
+        mosaic.add(tile, told)
+    found = list(strips(zip(windows, values, strict=True), shape))
+    assert [top for top, _ in found] == np.cumsum([0, *(s.shape[-2] for _, s in found[:-1])]).tolist()
+    assert max(s.shape[-2] for _, s in found) <= size * multiple
+    np.testing.assert_array_equal(np.concatenate([s for _, s in found], axis=-2), mosaic.field())
 
 
 def test_what_no_tile_covers_is_nan():

@@ -44,8 +44,12 @@ def field(network, reader, windows, path, days=DAYS) -> np.ndarray:
     return read(path).no2.to_numpy()
 
 
+def whole_field(network, reader, windows, days=DAYS) -> np.ndarray:
+    return np.concatenate([values for _, values in predict.mosaics(network, reader, windows, days)], axis=-2)
+
+
 def test_tiles_of_a_local_network_make_the_field_of_one_tile(reader):
-    whole, tiled = (predict.mosaics(Local(), reader, windows, DAYS) for windows in (ONE, MANY))
+    whole, tiled = (whole_field(Local(), reader, windows) for windows in (ONE, MANY))
     assert whole.shape == (7, 1, 32, 32)
     assert whole.std() > 0.1 * whole.mean()
     np.testing.assert_allclose(tiled, whole, rtol=1e-5)
@@ -54,13 +58,11 @@ def test_tiles_of_a_local_network_make_the_field_of_one_tile(reader):
 def test_a_tile_that_hangs_over_the_grid_changes_nothing_inside(reader):
     over = tiles(SHAPE, 48, 48, FACTOR)
     assert over[0].row < 0
-    np.testing.assert_allclose(
-        predict.mosaics(Local(), reader, over, DAYS), predict.mosaics(Local(), reader, ONE, DAYS), rtol=1e-5
-    )
+    np.testing.assert_allclose(whole_field(Local(), reader, over), whole_field(Local(), reader, ONE), rtol=1e-5)
 
 
 def test_edges_of_overlapping_tiles_leave_no_seam(reader):
-    found = predict.mosaics(Neighbours(), reader, MANY, DAYS[:1])[0, 0] / reader.normaliser.unit
+    found = whole_field(Neighbours(), reader, MANY, DAYS[:1])[0, 0] / reader.normaliser.unit
     inside = found[1:-1, 1:-1]  # the grid's own edge is an edge of every tile there
     # an outermost cell of a tile of 16 has sin²(π/32) = 0.0096 of its middle's weight, so what is lacking there, a third
     # or five ninths, all but disappears under the neighbour tile's middle
@@ -83,8 +85,8 @@ def test_blocks_of_days_change_nothing(finished, reader, tmp_path, monkeypatch):
 def test_an_interrupted_prediction_goes_on_to_the_same_bits(finished, reader, tmp_path, monkeypatch):
     network = finished._networks.random(0).eval()
     monkeypatch.setattr(predict, "samples_at_once", lambda *_: 3)
-    at_once = field(network, reader, ONE, tmp_path / "once.zarr")
-    path, real, stops = tmp_path / "parts.zarr", predict.write_day, iter([2, 3, 1, 2])
+    at_once = field(network, reader, MANY, tmp_path / "once.zarr")
+    path, real, stops = tmp_path / "parts.zarr", predict.write_rows, iter([2, 11, 8, 7])
     while not path.exists() or not written(path).all():
         left = [next(stops, 99)]
 
@@ -94,9 +96,9 @@ def test_an_interrupted_prediction_goes_on_to_the_same_bits(finished, reader, tm
                 raise KeyboardInterrupt
             real(*args, **kwargs)
 
-        monkeypatch.setattr(predict, "write_day", breaking)
+        monkeypatch.setattr(predict, "write_rows", breaking)
         try:
-            field(network, reader, ONE, path)
+            field(network, reader, MANY, path)
         except KeyboardInterrupt:
             assert not written(path).all()
     np.testing.assert_array_equal(read(path).no2, at_once)

@@ -1,6 +1,7 @@
 """Grids of square cells in a projected coordinate system, and the tiles that cut them."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -205,7 +206,37 @@ class Mosaic:
         self.total[..., gy, gx] += values[..., ty, tx] * window
         self.weight[gy, gx] += window
 
-    def field(self) -> np.ndarray:
-        """The blended field on (..., y, x); NaN where no tile lies."""
+    def field(self, rows: int | None = None) -> np.ndarray:
+        """The blended field, or its uppermost `rows`, on (..., y, x); NaN where no tile lies."""
         with np.errstate(invalid="ignore"):
-            return self.total / np.where(self.weight > 0, self.weight, np.nan)
+            return self.total[..., :rows, :] / np.where(self.weight > 0, self.weight, np.nan)[:rows]
+
+    def shift(self, rows: int) -> None:
+        """Let go of so many rows at the top; as many empty ones come in below."""
+        for array in (self.total, self.weight):
+            array[..., : array.shape[-2] - rows, :] = array[..., rows:, :].copy()
+            array[..., array.shape[-2] - rows :, :] = 0
+
+
+def strips(fields: Iterable[tuple[Tile, np.ndarray]], shape: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
+    """The mosaic of tiles that come row by row, handed out from above as soon as no tile can change it: only as many rows as a tile
+    has are held.
+
+    Arguments:
+        fields: tiles, their rows never ascending to the north again, and their values on (..., y, x) with the tile's full size.
+        shape: rows and columns of the whole field.
+
+    Yields:
+        The first row of a strip, and its values on (..., y, x); strips follow each other without gaps.
+    """
+    mosaic, top = None, 0
+    for tile, values in fields:
+        if mosaic is None:
+            mosaic = Mosaic((min(tile.size, shape[0]), shape[1]), values.shape[:-2])
+        if (done := max(tile.row, 0) - top) > 0:
+            yield top, mosaic.field(done)
+            mosaic.shift(done)
+            top += done
+        mosaic.add(replace(tile, row=tile.row - top), values)
+    if mosaic is not None:
+        yield top, mosaic.field(shape[0] - top)

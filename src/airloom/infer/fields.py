@@ -37,6 +37,7 @@ POLLUTANTS = {  # name: (CF standard name, what it is)
 SYMBOLS = {"no2": "NO₂", "o3": "O₃", "so2": "SO₂", "pm2p5": "PM2.5", "pm10": "PM10"}  # how pages write them
 TIMES = ("time", "time_bnds")
 LINKED = ("time_bnds", "y_bnds", "x_bnds", "crs")  # coordinates that others name in their attributes
+ROWS = 128  # of a chunk; a tile's height or a part of it, so that a strip of tiles is written in few pieces
 EPOCH = np.datetime64("1970-01-01")
 
 
@@ -136,7 +137,7 @@ def create_zarr(
         group.create_array(
             pollutant,
             shape=shape,
-            chunks=(1, *shape[1:]),
+            chunks=(1, *shape[1:-2], min(ROWS, shape[-2]), shape[-1]),
             dtype="float32",
             fill_value=float("nan"),
             dimension_names=_dims(levels),
@@ -157,25 +158,44 @@ def write_day(path: Path, index: int, values: np.ndarray, *, pollutant: str = "n
     Raises:
         DataError: there is no such day, the shape is another, or the disk is full.
     """
-    group = zarr.open_group(path, mode="r+", use_consolidated=False)
-    array, flags = group[pollutant], group["written"]
-    assert isinstance(array, zarr.Array)
-    assert isinstance(flags, zarr.Array)
-    if not 0 <= index < array.shape[0]:
-        raise DataError(f"{path}: day {index} does not exist; the store has {array.shape[0]} days, counted from 0.")
-    if values.shape != array.shape[1:]:
+    array = _array(path, pollutant)
+    if 0 <= index < array.shape[0] and values.shape != array.shape[1:]:
         raise DataError(f"{path}, day {index}: values have the shape {values.shape}, the store's days {array.shape[1:]}.")
+    start_day(path, index)
+    write_rows(path, index, 0, values, pollutant=pollutant)
+    finish_day(path, index)
+
+
+def start_day(path: Path, index: int) -> None:
+    """Say that a day's rows are about to be written; until `finish_day` it does not count as written.
+
+    Raises:
+        DataError: there is no such day.
+    """
+    flags = _array(path, "written")
+    if not 0 <= index < flags.shape[0]:
+        raise DataError(f"{path}: day {index} does not exist; the store has {flags.shape[0]} days, counted from 0.")
+    flags[index] = 0
+
+
+def write_rows(path: Path, index: int, top: int, values: np.ndarray, *, pollutant: str = "no2") -> None:
+    """Write the rows from `top` on of a day that was started: values [µg m⁻³] on ([level,] y, x), all levels and columns.
+
+    Raises:
+        DataError: the disk is full.
+    """
     with _room(path, 4 * values.size):
-        flags[index] = 0
-        array[index] = values.astype("float32", copy=False)
-        flags[index] = 1
+        _array(path, pollutant)[index, ..., top : top + values.shape[-2], :] = values.astype("float32", copy=False)
+
+
+def finish_day(path: Path, index: int) -> None:
+    """Say that all rows of a day are on disk."""
+    _array(path, "written")[index] = 1
 
 
 def written(path: Path) -> np.ndarray:
     """Which days of a Zarr store are complete, bool on (time,)."""
-    flags = zarr.open_group(path, mode="r", use_consolidated=False)["written"]
-    assert isinstance(flags, zarr.Array)
-    return np.asarray(flags[:]) == 1
+    return np.asarray(_array(path, "written", "r")[:]) == 1
 
 
 def read(path: Path) -> xr.Dataset:
@@ -202,6 +222,13 @@ def at_cells(field: xr.Dataset, rows: np.ndarray, columns: np.ndarray, days: np.
     values = ground.isel(y=y, x=x).assign_coords(time=ground["time"].dt.floor("D"))
     values = values.reindex(time=days.astype("datetime64[ns]")).transpose("time", "station")
     return values.to_numpy().astype(float)
+
+
+def _array(path: Path, name: str, mode: Literal["r", "r+"] = "r+") -> zarr.Array:
+    """An array of a Zarr store."""
+    array = zarr.open_group(path, mode=mode, use_consolidated=False)[name]
+    assert isinstance(array, zarr.Array)
+    return array
 
 
 def _open(path: Path) -> xr.Dataset:

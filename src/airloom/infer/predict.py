@@ -1,6 +1,6 @@
-"""A network and a cube to a field on disk: tiles blended into mosaics, block by block of days."""
+"""A network and a cube to a field on disk: tiles blended into mosaics, block by block of days and strip by strip."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from airloom.errors import DataError
-from airloom.grid import Mosaic, Tile
-from airloom.infer.fields import create_zarr, write_day
+from airloom.grid import Tile, strips
+from airloom.infer.fields import create_zarr, finish_day, start_day, write_rows
 from airloom.learn.batches import Reader
 from airloom.learn.ranks import ALONE, Ranks
 from airloom.methods.base import predict
@@ -32,8 +32,8 @@ def predict_field(
 ) -> None:
     """Write the field [µg m⁻³] of `days` (indices into the cube, all usable) to a Zarr store at `path`.
 
-    Days that the store holds already are not predicted again; memory does not grow with the number of days. Ranks share the
-    blocks of days; when one goes on, all of them are written.
+    Days that the store holds already are not predicted again; memory grows neither with the number of days nor with the
+    region's height. Ranks share the blocks of days; when one goes on, all of them are written.
 
     Raises:
         DataError: a value is not finite; the message names the day. Or another field stands at `path`, or the disk is full.
@@ -50,25 +50,40 @@ def predict_field(
         if done[block].all():
             continue
         # a block is predicted whole, also where some of it is there: the last bits may depend on the company of a day
-        for index, values in zip(block, mosaics(network, reader, tiles, days[block]), strict=True):
-            if not np.isfinite(values).all():
-                raise DataError(
-                    f"{path.name}: the field of {cube.days[days[index]]} is not finite. Look at that day's inputs."
-                )
-            if not done[index]:
-                write_day(path, int(index), values if levels is not None else values[0])
+        told = mosaics(network, reader, tiles, days[block])
+        _write(path, block, ~done[block], told, cube.days[days[block]], ground=levels is None)
         progress(f"predict {path.stem}", int(block[-1]) + 1, len(days))
     ranks.wait()
 
 
-def mosaics(network: nn.Module, reader: Reader, tiles: Sequence[Tile], days: np.ndarray) -> np.ndarray:
-    """Fields [µg m⁻³] on (day, level, y, x)."""
-    blended: list[Mosaic] = []
-    for tile in tiles:
-        field = predict(network, reader.read(days, tile).inputs).to(torch.float32).cpu().numpy()
-        values = reader.normaliser.physical(field)
-        if not blended:
-            blended = [Mosaic(reader.cube.grid.shape, values.shape[1:2]) for _ in days]
-        for mosaic, field in zip(blended, values, strict=True):
-            mosaic.add(tile, field)
-    return np.stack([m.field() for m in blended]).astype(np.float32)
+def _write(
+    path: Path,
+    block: np.ndarray,
+    missing: np.ndarray,
+    told: Iterator[tuple[int, np.ndarray]],
+    dates: np.ndarray,
+    *,
+    ground: bool,
+) -> None:
+    """Write the strips of a block of days, those that are `missing`; `ground`: the store has no levels."""
+    for index in block[missing]:
+        start_day(path, int(index))
+    for top, values in told:
+        finite = np.isfinite(values).all((1, 2, 3))
+        if not finite.all():
+            day = dates[finite.argmin()]
+            raise DataError(f"{path.name}: the field of {day} is not finite. Look at that day's inputs.")
+        for index, strip in zip(block[missing], values[missing], strict=True):
+            write_rows(path, int(index), top, strip[0] if ground else strip)
+    for index in block[missing]:
+        finish_day(path, int(index))
+
+
+def mosaics(network: nn.Module, reader: Reader, tiles: Sequence[Tile], days: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Fields [µg m⁻³], strip by strip from the north: the first row of each, and its values on (day, level, y, x)."""
+    told = (
+        (tile, reader.normaliser.physical(predict(network, reader.read(days, tile).inputs).to(torch.float32).cpu().numpy()))
+        for tile in tiles
+    )
+    for top, values in strips(told, reader.cube.grid.shape):
+        yield top, values.astype(np.float32)

@@ -45,7 +45,8 @@ def told_by_maps(own: np.ndarray, days: np.ndarray, cube: Cube, row: np.ndarray,
         own: NaN where a station has none.
         days: of how many days each is the mean; few count less.
         cube: whose static maps are seen.
-        row, column: of the stations' cells.
+        row: of each station's cell.
+        column: likewise.
 
     Least squares with a ridge whose penalty leaves the smallest error at stations that are left out in turn. Views are scaled by all
     cells, not by those with stations: what hardly varies among these, such as height, may not run away where it does. Nothing goes

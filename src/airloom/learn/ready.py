@@ -55,32 +55,33 @@ class Stored:
     array: zarr.Array
     scale: Scale
     axis: int
+    daily: bool
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(day, …, y, x)."""
-        return self.array.shape
+        return self.array.shape if self.daily else (1, *self.array.shape)
 
     def cut(self, day: int, rows: np.ndarray, columns: np.ndarray, out: Tensor) -> None:
         """As `Ready`."""
-        found = np.asarray(self.array[day, ..., *box(rows, columns)])
+        found = np.asarray(self.array[*([day] if self.daily else []), ..., *box(rows, columns)])
         self.scale.apply(spread(found, rows, columns), self.axis, out=out.numpy())
 
 
 def ready(cube: Cube, group: str, scale: Scale, cache: Path | None = None) -> Ready:
-    """A group of a cube: in memory where it is small or maps, else in a float16 file in the folder `cache` where that is given, else
-    stored.
+    """A group of a cube: in memory where it is small, else, but for maps, in a float16 file in the folder `cache` where that is given,
+    else stored.
     """
-    array, axis = cube.group[group], CHANNELS[group]
-    if group in MAPS:
+    array, axis, daily = cube.group[group], CHANNELS[group], group not in MAPS
+    if array.nbytes < store.IN_MEMORY and not daily:
         return Kept(torch.from_numpy(scale.apply(array[:], axis)[None]))
     if array.nbytes < store.IN_MEMORY:
         found = np.empty(array.shape, np.float32)
         for part in _parts(array):
             scale.apply(array[part], axis, out=found[part])
         return Kept(torch.from_numpy(found))
-    if cache is None:
-        return Stored(array, scale, axis)
+    if cache is None or not daily:
+        return Stored(array, scale, axis, daily)
     path = cache / f"{group}-{fingerprint([scale.to_json(), array.shape])}.float16"
     if not path.is_file():
         with full_disk_named(cache), whole(path) as aside, open(aside, "wb") as file:  # a memmap would die of a full disk
