@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airloom.infer.assimilate import OFFSET, assimilate_field
+from airloom.infer.assimilate import assimilate_field
 from airloom.infer.fields import create_zarr, read, write_day
-from airloom.infer.standing import told_by_maps, two_way
 from airloom.progress import quiet
+from airloom.standing import OFFSET, told_by_maps, two_way
 from tests.memory_cube import COLUMNS, ROWS, SHAPE, memory_cube
 
 DAYS = np.arange(4)

@@ -168,8 +168,8 @@ class Taught(Recorder):
         super().__init__()
         self.without = without
 
-    def read(self, days, tile, seen=None, *, chemistry=False, mirror=AS_IT_IS):
-        batch = super().read(days, tile, seen, chemistry=False, mirror=mirror)
+    def read(self, days, tile, seen=None, *, chemistry=False, mirror=AS_IT_IS, own=None):
+        batch = super().read(days, tile, seen, chemistry=False, mirror=mirror, own=own)
         rows = torch.arange(tile.size, dtype=torch.float32)[:, None]
         field = (2 + 0.1 * rows).expand(len(days), 1, tile.size, tile.size).clone()
         field[[d in self.without for d in days.tolist()]] = np.nan

@@ -44,10 +44,10 @@ class Recorder:
         self.cube, self.factor, self.chemistry_factor, self.levels = self.inner.cube, FACTOR, 1, self.inner.levels
         self.asked, self.mirrors = [], []
 
-    def read(self, days, tile, seen=None, *, chemistry=False, mirror=AS_IT_IS):
+    def read(self, days, tile, seen=None, *, chemistry=False, mirror=AS_IT_IS, own=None):
         self.asked.append((days.tolist(), tile, seen))
         self.mirrors.append(mirror)
-        return self.inner.read(days, tile, seen, chemistry=chemistry, mirror=mirror)
+        return self.inner.read(days, tile, seen, chemistry=chemistry, mirror=mirror, own=own)
 
 
 def phase(**changes) -> Phase:

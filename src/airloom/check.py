@@ -19,6 +19,7 @@ from airloom.cube.store import IN_MEMORY, INPUTS
 from airloom.cube.weather import HOURS
 from airloom.errors import DataError
 from airloom.grid import tiles
+from airloom.learn.own import SAMPLED
 from airloom.ledger import Ledger
 from airloom.methods.describe import made_up
 from airloom.methods.registry import method
@@ -177,6 +178,8 @@ def _training(study: Study, stations: Stations, workers: int, found: Findings) -
             seconds += stage.epochs * (learnt * step.seconds + checked * step.forward)
         if phase.loss.former_ssim:
             seconds += days * windows * step.forward
+        if phase.own_shares:
+            seconds += len(phase.stages) * min(days, SAMPLED) * windows * step.forward
         rounds = math.ceil(study.members / side_by_side)
         found.seconds[f"train phase {phase.number} (at most)"] = float(rounds * seconds)
         kept = max(kept, step.kept * phase.batch * side_by_side)

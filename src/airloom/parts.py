@@ -326,6 +326,11 @@ class Phase(Part):
         description="Show every batch as it is or mirrored east to west, north to south or both, winds and maps and targets "
         "alike: more weather to learn from where days are few. Not in the paper.",
     )
+    own_shares: bool = Field(
+        False,
+        description="Before stations teach, take from each one's values what stands there on all days by the model that the phase "
+        "starts from and no map tells of, its street or its instrument. Not in the paper.",
+    )
     accumulate: int = Field(1, gt=0, description="Micro-batches a step; normalisation within the network sees one.")
     validation: Validation = Field(Validation(), description="What chooses the checkpoint.")
 

@@ -209,6 +209,10 @@ class Study(Part):
                 )
             if phase.loss.former_ssim and phase.start_from == "scratch":
                 raise ValueError(f"{where}.former_ssim: a phase from scratch has no former model to stay near")
+            if phase.own_shares and phase.start_from == "scratch":
+                raise ValueError(
+                    f"phases.{i}.own_shares: a phase from scratch has no former model to tell them by; leave it out"
+                )
             compared = [phase.loss.ssim_cell] if phase.loss.former_ssim else []
             compared += [self.chemistry.cell] if phase.loss.chemistry_ssim and self.chemistry else []
             for cell in compared:

@@ -6,9 +6,8 @@ field, most at the ground and less with height:
 
     field′ = (field + c) exp((own + day + b) · exp(−height / depth)) − c,   not below 0
 
-The ratio is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.infer.standing`),
-`day` the rest, which is kriged. c = OFFSET keeps small denominators from deciding; aloft it shrinks as the concentrations do. exp(b) is
-the mean of exp(error) of `day` over the training stations, each left out in turn: a mean of logarithms, turned back, is below the
+The ratio is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.standing`),
+`day` the rest, which is kriged. c = OFFSET; aloft it shrinks as the concentrations do. exp(b) is the mean of exp(error) of `day` over the training stations, each left out in turn: a mean of logarithms, turned back, is below the
 mean (Duan's smearing, 1983).
 """
 
@@ -20,11 +19,10 @@ import xarray as xr
 
 from airloom.cube.store import Cube
 from airloom.infer.fields import at_cells, create_zarr, write_day
-from airloom.infer.standing import told_by_maps, two_way
 from airloom.kriging import coefficients, distances, fit, from_others, on_grid
 from airloom.progress import Progress
+from airloom.standing import OFFSET, log_ratio, told_by_maps, two_way
 
-OFFSET = 3.0  # [µg m⁻³]; a choice, not fitted
 BLOCK = 16  # days whose maps are kriged at once
 
 
@@ -68,7 +66,7 @@ def assimilate_field(
     cells = table["row"].to_numpy(), table["column"].to_numpy()
     observed = cube.stations.daily.to_numpy()[days][:, seen]
     predicted = at_cells(field, *cells, cube.days[days], pollutant)
-    ratio = np.log((np.maximum(observed, 0) + OFFSET) / (predicted + OFFSET))
+    ratio = log_ratio(observed, predicted)
     own = two_way(ratio)
     of_day, apart = ratio - own, distances(x, y)
     variogram = fit(of_day, apart)

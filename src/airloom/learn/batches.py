@@ -15,6 +15,7 @@ from airloom.errors import DataError
 from airloom.grid import Tile
 from airloom.learn.mirror import AS_IT_IS, Mirror
 from airloom.learn.ready import CHANNELS, Ready, ready
+from airloom.standing import without
 
 PROCESSOR = torch.device("cpu")
 GROUPS = (CALENDAR, "weather", "upper", *MAPS)
@@ -119,14 +120,16 @@ class Reader:
         *,
         chemistry: bool = False,
         mirror: Mirror = AS_IT_IS,
+        own: np.ndarray | None = None,
     ) -> Batch:
         """One batch: `days` (indices, ascending or not) of a tile, in a mirror or as it is; as targets the values that
-        `seen`, bool on (time, station), shows, and the chemistry model's where `chemistry` is set.
+        `seen`, bool on (time, station), shows, without the stations' `own` shares (`airloom.learn.own`) on (station,) where these
+        are given, and the chemistry model's where `chemistry` is set.
         """
         inputs = {g: self._gridded(g, days, tile, mirror).to(self.device) for g in self.gridded}
         if CALENDAR in self.normaliser.scales:
             inputs[CALENDAR] = _tensor(self._calendar[days]).to(self.device)
-        observed = _tensor(mirror.maps(self._observed(days, tile, seen))).to(self.device)
+        observed = _tensor(mirror.maps(self._observed(days, tile, seen, own))).to(self.device)
         taught = _tensor(mirror.maps(self._chemistry(days, tile))).to(self.device) if chemistry else None
         return Batch(inputs, observed, taught, days, tile, mirror)
 
@@ -167,7 +170,7 @@ class Reader:
         )
         return rows, columns
 
-    def _observed(self, days: np.ndarray, tile: Tile, seen: np.ndarray | None) -> np.ndarray:
+    def _observed(self, days: np.ndarray, tile: Tile, seen: np.ndarray | None, own: np.ndarray | None) -> np.ndarray:
         """Targets on (batch, y, x)."""
         target = np.full((len(days), tile.size, tile.size), np.nan, np.float32)
         if seen is None:
@@ -176,7 +179,8 @@ class Reader:
         row, column = table["row"].to_numpy() - tile.row, table["column"].to_numpy() - tile.column
         inside = np.flatnonzero((row >= 0) & (row < tile.size) & (column >= 0) & (column < tile.size))
         at = np.ix_(days, inside)
-        target[:, row[inside], column[inside]] = np.where(seen[at], self._daily[at] / self.normaliser.unit, np.nan)
+        values = self._daily[at] if own is None else without(self._daily[at], own[inside])
+        target[:, row[inside], column[inside]] = np.where(seen[at], values / self.normaliser.unit, np.nan)
         return target
 
     def _chemistry(self, days: np.ndarray, tile: Tile) -> np.ndarray:

@@ -19,6 +19,7 @@ from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
 from airloom.learn.mirror import AS_IT_IS, Mirror
 from airloom.learn.objective import Objective, remember
+from airloom.learn.own import own_shares
 from airloom.learn.ranks import ALONE, Ranks
 from airloom.learn.schedule import rate
 from airloom.learn.sets import Sets
@@ -101,6 +102,7 @@ class PhaseTrainer:
         self.steps = sum(1 for _ in self._order(0)) * phase.epochs
         self.log, self.saved = Log(), time.perf_counter()
         self.objective = Objective(phase.loss, reader.cube.grid.cell, reader.chemistry_factor, {})
+        self.own: np.ndarray | None = None  # what of each station's values does not teach
 
     @property
     def state(self) -> Path:
@@ -128,6 +130,8 @@ class PhaseTrainer:
             days = np.flatnonzero(self.sets.train_days | self.sets.check_days)
             asked = self.former, self.reader, self.tiles, days, self.phase.loss, self.name
             self.objective = replace(self.objective, former=remember(*asked, progress))
+        if self.former is not None and self.phase.own_shares:
+            self.own = own_shares(self.former, self.reader, self.tiles, self.sets, self.name, progress)
         board = Board(self.folder / "board", self.log.epoch) if self.ranks.lead else None
         try:
             with stop_asked() as asked_to_stop:
@@ -167,7 +171,7 @@ class PhaseTrainer:
 
     def _read(self, days: np.ndarray, tile: Tile, seen: np.ndarray, mirror: Mirror = AS_IT_IS) -> Batch:
         """A batch with the targets that the loss asks for."""
-        return self.reader.read(days, tile, seen, chemistry=self.phase.loss.chemistry, mirror=mirror)
+        return self.reader.read(days, tile, seen, chemistry=self.phase.loss.chemistry, mirror=mirror, own=self.own)
 
     def _epoch(self, progress: Progress, asked_to_stop: Callable[[], bool]) -> None:
         """One pass over the days, validation, and a checkpoint; goes on where the state says."""

@@ -1,0 +1,81 @@
+"""What stands at each training station and no map tells of, so that a network does not learn it; not in paper 000.
+
+A station's street or instrument makes its values higher or lower than its cell's, on all days alike. With hundreds of days of a
+hundred stations a network learns each by heart, and says the like wherever maps look alike. As in a mixed model that part is the
+station's own: it is told by the model that the phase starts from, and taken from the station's values before they teach.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from airloom.grid import Tile
+from airloom.learn.batches import Reader
+from airloom.learn.sets import Sets
+from airloom.nets.memory import samples_at_once
+from airloom.progress import Progress
+from airloom.standing import log_ratio, told_by_maps, two_way
+
+SAMPLED = 48  # days of training, evenly drawn; a station's mean over them is known to a tenth of what a day brings
+
+
+def own_shares(
+    former: nn.Module, reader: Reader, tiles: Sequence[Tile], sets: Sets, name: str, progress: Progress
+) -> np.ndarray:
+    """Mean log ratio of observed to predicted at each training station, less what the maps tell of it, on (station,); 0 where a
+    station has no value. The same however often it is asked for.
+
+    Arguments:
+        former: the model that the phase starts from.
+        reader: reads its inputs.
+        tiles: windows of the grid.
+        sets: whose training values are looked at, no others.
+        name: how messages call the phase.
+        progress: told of tiles done.
+    """
+    days = np.flatnonzero(sets.train_days)
+    days = days[np.unique(np.linspace(0, len(days) - 1, SAMPLED).round().astype(int))]
+    cube = reader.cube
+    row, column = (cube.stations.table[n].to_numpy() for n in ("row", "column"))
+    observed = np.where(sets.train[days], cube.stations.daily.to_numpy()[days], np.nan)
+    taught = np.isfinite(observed).any(0)
+    predicted = np.full(observed.shape, np.nan)
+    predicted[:, taught] = _at(former, reader, tiles, days, row[taught], column[taught], name, progress)
+    ratio = log_ratio(observed, predicted)
+    own = two_way(ratio)
+    return np.nan_to_num(own - told_by_maps(own, np.isfinite(ratio).sum(0), cube, row, column)[row, column])
+
+
+def _at(
+    former: nn.Module,
+    reader: Reader,
+    tiles: Sequence[Tile],
+    days: np.ndarray,
+    row: np.ndarray,
+    column: np.ndarray,
+    name: str,
+    progress: Progress,
+) -> np.ndarray:
+    """The former model's ground level [µg m⁻³] in some cells, each from the tile that it is deepest in, on (day, cell)."""
+    depth = np.stack(
+        [
+            np.minimum.reduce([row - t.row, t.row + t.size - 1 - row, column - t.column, t.column + t.size - 1 - column])
+            for t in tiles
+        ]
+    )
+    chosen, found = depth.argmax(0), np.empty((len(days), len(row)))
+    at_once, wanted = samples_at_once(tiles[0].size, reader.levels), np.unique(chosen)
+    unit = reader.normaliser.unit / reader.normaliser.levels[0]
+    former.eval()
+    with torch.no_grad():
+        for done, index in enumerate(wanted):
+            progress(f"stations' own shares for {name}, tile", done, len(wanted))
+            tile, mine = tiles[index], np.flatnonzero(chosen == index)
+            for start in range(0, len(days), at_once):
+                block = slice(start, start + at_once)
+                ground = former(reader.read(days[block], tile).inputs)[:, 0].float().cpu().numpy()
+                found[block, mine] = ground[:, row[mine] - tile.row, column[mine] - tile.column] * unit
+    progress(f"stations' own shares for {name}, tile", len(wanted), len(wanted))
+    return found
