@@ -100,18 +100,33 @@ def test_what_stands_at_one_station_stays_there(tmp_path):
     assert (after == after[0]).all()
 
 
+MANY = np.divmod(
+    np.random.default_rng(5).permutation(SHAPE[0] * SHAPE[1])[:40], SHAPE[1]
+)  # rows and columns of forty stations
+
+
 def test_what_the_maps_tell_of_standing_errors_is_carried_elsewhere():
     cube = memory_cube()
-    told = told_by_maps(0.2 * cube.group["emissions"][0][ROWS, COLUMNS], np.full(len(ROWS), 40), cube, ROWS, COLUMNS)
-    assert np.corrcoef(told.ravel(), cube.group["emissions"][0].ravel())[0, 1] > 0.5  # six stations, nine views
+    emissions = cube.group["emissions"][0]
+    own = 0.2 * emissions[MANY] + np.random.default_rng(6).normal(0, 0.05, 40)
+    told = told_by_maps(own, np.full(40, 90), cube, *MANY)
+    assert np.corrcoef(told.ravel(), emissions.ravel())[0, 1] > 0.95
+    assert told[MANY] == pytest.approx(own, abs=0.3)
 
 
 def test_standing_errors_are_not_carried_beyond_their_range():
-    own = np.array([-0.3, 0.1, 0.2, np.nan, 0.3, 0.0])
-    told = told_by_maps(own, np.array([40, 40, 1, 0, 40, 40]), memory_cube(), ROWS, COLUMNS)
+    own = np.random.default_rng(7).normal(0, 0.2, 40)
+    own[3] = np.nan
+    told = told_by_maps(own, np.full(40, 90), memory_cube(), *MANY)
     assert np.isfinite(told).all()
-    assert told.min() >= -0.3
-    assert told.max() <= 0.3
+    assert told.min() >= np.nanmin(own)
+    assert told.max() <= np.nanmax(own)
+
+
+def test_of_few_stations_the_maps_are_not_asked():
+    own, days = np.array([-0.3, 0.1, 0.2, np.nan, 0.4, 0.0]), np.array([40, 40, 20, 0, 40, 40])
+    # (−0.3 + 0.1 + 0.2 / 2 + 0.4) / 4.5
+    assert told_by_maps(own, days, memory_cube(), ROWS, COLUMNS) == pytest.approx(np.full(SHAPE, 0.3 / 4.5))
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 1000))

@@ -95,3 +95,11 @@ def test_how_large_a_variogram_is_plays_no_part(size):
             both.append((on_grid(variogram, x, y, found, x, y), at_stations(gamma, np.arange(5) < 4, values[:, :4])))
     for one, other in zip(*both, strict=True):
         assert other == pytest.approx(one)
+
+
+def test_a_least_reach_makes_nugget_of_what_varies_within_less():
+    draw = np.random.default_rng(8)
+    apart = distances(*draw.uniform(0, 100_000, (2, 40)))
+    noise = draw.normal(0, 1, (20, 40))  # no two places alike
+    assert fit(noise, apart, least=4000).reach >= 4000
+    assert fit(noise, apart, least=4000).nugget > 0.8

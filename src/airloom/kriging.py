@@ -32,8 +32,9 @@ def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.hypot(x[:, None] - x, y[:, None] - y)
 
 
-def fit(values: np.ndarray, distance: np.ndarray) -> Variogram:
-    """One variogram for values on (time, station), NaN where there is none; `distance` on (station, station) [m].
+def fit(values: np.ndarray, distance: np.ndarray, *, least: float = 0.0) -> Variogram:
+    """One variogram for values on (time, station), NaN where there is none; `distance` on (station, station) [m];
+    `least` is the smallest reach that is looked for [m]: what varies within less is nugget.
 
     A day's few stations cannot carry one, so the semivariance of each pair of stations is averaged over all its days, and
     the pairs are fitted by least squares weighted by their days. Only the ratios of its numbers matter to the weights.
@@ -51,7 +52,8 @@ def fit(values: np.ndarray, distance: np.ndarray) -> Variogram:
     semivariance, weight = squares[i, j] / days[i, j] / 2, np.sqrt(days[i, j])
     apart = np.maximum(distance[i, j], NEAREST)
     fits = []
-    for reach in np.geomspace(apart.min() / 3, apart.max(), 40):
+    shortest = max(apart.min() / 3, least)
+    for reach in np.geomspace(shortest, max(apart.max(), shortest), 40):
         shape = np.stack([np.ones_like(apart), 1 - np.exp(-apart / reach)], axis=1)
         (nugget, sill), misfit = nnls(shape * weight[:, None], semivariance * weight)
         fits.append((misfit, nugget, sill, reach))

@@ -15,6 +15,7 @@ from airloom.cube.store import MAPS, Cube
 OFFSET = 3.0  # [µg m⁻³], keeps small denominators from deciding; a choice, not fitted
 AROUND = 0.0, 4000.0, 12_000.0  # widths over which each map is seen [m]; choices, not fitted
 PENALTIES = np.geomspace(1, 1e5, 26)
+FEWEST = 30  # stations of which a regression on maps is asked
 FLAT = 1e-6  # of a map's largest value
 PASSES = 20  # after which the two means of `two_way` stand still
 
@@ -69,7 +70,8 @@ def told_by_maps(own: np.ndarray, days: np.ndarray, cube: Cube, row: np.ndarray,
 
     Least squares with a ridge whose penalty leaves the smallest error at stations that are left out in turn. Views are scaled by all
     cells, not by those with stations: what hardly varies among these, such as height, may not run away where it does. Nothing goes
-    beyond the range of the stations' own means. Where the cube has no maps, or two stations at most, it is their mean.
+    beyond the range of the stations' own means. Where the cube has no maps, or fewer than FEWEST stations, it is their mean:
+    leaving one out of a few says little of a penalty.
     """
     from sklearn.linear_model import RidgeCV  # slow to import
 
@@ -78,7 +80,7 @@ def told_by_maps(own: np.ndarray, days: np.ndarray, cube: Cube, row: np.ndarray,
     if not len(own):
         return np.zeros(cube.grid.shape)
     seen = [view[row, column] for view in _views(cube)]
-    if not seen or len(own) <= 2:
+    if not seen or len(own) < FEWEST:
         return np.full(cube.grid.shape, np.average(own, weights=weight))
     ridge = RidgeCV(PENALTIES).fit(np.stack(seen, 1), own, sample_weight=weight)
     told = np.full(cube.grid.shape, ridge.intercept_)

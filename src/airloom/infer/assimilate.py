@@ -6,8 +6,8 @@ field, most at the ground and less with height:
 
     field′ = (field + c) exp((own + day + b) · exp(−height / depth)) − c,   not below 0
 
-The ratio is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.standing`),
-`day` the rest, which is kriged. c = OFFSET; aloft it shrinks as the concentrations do. exp(b) is the mean of exp(error) of `day` over the training stations, each left out in turn: a mean of logarithms, turned back, is below the
+The ratio is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.standing`)
+and neighbours another, `day` the rest; both are kriged, each with its own variogram. c = OFFSET; aloft it shrinks as the concentrations do. exp(b) is the mean of exp(error) of `day` over the training stations, each left out in turn: a mean of logarithms, turned back, is below the
 mean (Duan's smearing, 1983).
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import xarray as xr
 
 from airloom.cube.store import Cube
@@ -23,6 +24,7 @@ from airloom.kriging import coefficients, distances, fit, from_others, on_grid
 from airloom.progress import Progress
 from airloom.standing import OFFSET, log_ratio, told_by_maps, two_way
 
+NEAR = 4000.0  # m over which what stands at a station differs from its neighbours by nothing but chance
 BLOCK = 16  # days whose maps are kriged at once
 
 
@@ -72,7 +74,7 @@ def assimilate_field(
     variogram = fit(of_day, apart)
     gamma = variogram.among(apart)
     weights, base = coefficients(gamma, of_day)
-    standing = told_by_maps(own, np.isfinite(ratio).sum(0), cube, *cells) + smearing(of_day - from_others(gamma, of_day))
+    standing = _standing(own, np.isfinite(ratio).sum(0), cube, table) + smearing(of_day - from_others(gamma, of_day))
     heights = np.asarray(levels or [0.0])[:, None, None]
     fade, offset = np.exp(-heights / depth), OFFSET / scales[:, None, None]
     for first in range(0, len(days), BLOCK):
@@ -86,6 +88,17 @@ def assimilate_field(
                 drawn = np.maximum((values + offset) * np.exp(correction * fade) - offset, 0)
                 write_day(path, index, drawn if levels is not None else drawn[0], pollutant=pollutant)
         progress("assimilate stations", min(first + BLOCK, len(days)), len(days))
+
+
+def _standing(own: np.ndarray, days: np.ndarray, cube: Cube, table: pl.DataFrame) -> np.ndarray:
+    """The part of stations' own means on (station,), each of so many `days`, that maps and neighbours tell: on (y, x)."""
+    row, column = table["row"].to_numpy(), table["column"].to_numpy()
+    x, y = cube.grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
+    told, apart = told_by_maps(own, days, cube, row, column), distances(x, y)
+    rest = (own - told[row, column])[None]
+    variogram = fit(rest, apart, least=NEAR)
+    kriged = on_grid(variogram, x, y, coefficients(variogram.among(apart), rest), cube.grid.x, cube.grid.y)[0]
+    return told + np.nan_to_num(kriged)
 
 
 def smearing(errors: np.ndarray) -> float:
