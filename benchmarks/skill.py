@@ -51,7 +51,14 @@ def variants(study: Study, base: Path) -> dict[str, dict[str, Any]]:
     coarse = [{**c, "epochs": round(c["epochs"] / longer)} for c in one["coarse"]]
     inflated = [{**one, "years": years, "epochs": fewer[1], "coarse": coarse}, {**two, "years": years, "epochs": fewer[2]}]
     return {
-        "as-published": {"method.gain": False, "method.pyramid": False, "phases.0.coarse": [], "phases.0.epochs": 3},
+        "as-published": {
+            "method.gain": False,
+            "method.pyramid": False,
+            "phases.0.coarse": [],
+            "phases.0.epochs": 3,
+            "phases.1.own_shares": False,
+            "phases.2.own_shares": False,
+        },
         "stations-only": {"phases": [{**alone, "loss": without}, three]},
         "no-phase-1": {"phases": [alone, three]},
         "anomalous-year-in": {"phases": [*inflated, three]},
