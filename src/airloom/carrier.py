@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from airloom.errors import StudyError
 from airloom.facts import timed
-from airloom.files import fingerprint, whole
+from airloom.files import fingerprint, read_json, whole
 from airloom.learn.ranks import ALONE, Ranks
 from airloom.progress import Progress, quiet
 
@@ -60,6 +60,24 @@ class Carrier(Generic[S]):
         """Keep the resolved study in the run."""
         with whole(self.folder / "study.yaml") as aside:
             aside.write_text(yaml.safe_dump(self._resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+    def _scores(self) -> dict[str, Any]:
+        """What `evaluate` wrote.
+
+        Raises:
+            StudyError: it has not run.
+        """
+        path = self.folder / "scores.json"
+        if not path.is_file():
+            raise StudyError(f"{self.folder}: there are no scores to report. Run `airloom evaluate` first.")
+        return read_json(path)
+
+    def _require_alone(self, method: str) -> None:
+        """Refuse ranks where a `method` cannot share its work."""
+        if self.ranks.size > 1:
+            raise StudyError(
+                f"{self.ranks.size} processes were started for {self.folder}; {method} works in one. Start it without torchrun."
+            )
 
     def _timed(self, what: str) -> AbstractContextManager[None]:
         """Note how long a stage took, over all the times that it was taken up again; of ranks, what it took the leader."""

@@ -190,15 +190,13 @@ class Run(Carrier[Study]):
 
     def report(self) -> Path:
         """Scores and fields to a self-contained HTML page."""
-        path = self.folder / "report.html"
-        if not (self.folder / "scores.json").is_file():
-            raise StudyError(f"{self.folder}: there are no scores to report. Run `airloom evaluate` first.")
+        path, scores = self.folder / "report.html", self._scores()
         with self._timed("report"):
             field_mean, seasons = means(self._field(self._products.models[-1]), self.study.pollutant)
             write_report(
                 path,
                 study=self._resolved(),
-                scores=read_json(self.folder / "scores.json"),
+                scores=scores,
                 pairs=pl.read_parquet(self.folder / "pairs.parquet"),
                 grid=self.study.target_grid,
                 field_mean=field_mean,

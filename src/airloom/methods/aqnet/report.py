@@ -11,7 +11,6 @@ import xarray as xr
 import yaml
 
 from airloom.facts import timings, versions
-from airloom.files import read_json
 from airloom.methods.aqnet import figures
 from airloom.methods.aqnet.model import Model
 from airloom.methods.aqnet.network import Forecaster
@@ -32,9 +31,8 @@ STRETCH = 28 * 24  # hours of them
 MOMENTS = 64  # of the test, whose attention is averaged
 
 
-def write(run: "SeriesRun", path: Path) -> None:
-    """Write the report of a run, whole or not at all."""
-    scores = read_json(run.folder / "scores.json")
+def write(run: "SeriesRun", scores: dict[str, Any], path: Path) -> None:
+    """Write the report of a run and its scores, whole or not at all."""
     sections = {
         **dict(_scores(scores)),
         "Intervals": _intervals(scores["intervals"]),

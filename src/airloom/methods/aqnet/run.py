@@ -70,7 +70,7 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def train(self) -> list[Path]:
         """Train the networks of all tasks, several side by side; returns where they are."""
-        self._require_alone()
+        self._require_alone("aqnet")
         with self._timed("train"):
             self._write_study()
             _ = self.series
@@ -112,7 +112,7 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def predict(self) -> Path:
         """Forecasts and reanalyses of the test's hours; returns the NetCDF file's path."""
-        self._require_alone()
+        self._require_alone("aqnet")
         with self._timed("predict"):
             for task in self.study.tasks:
                 self._tell(task)
@@ -259,11 +259,9 @@ class SeriesRun(Carrier[SeriesStudy]):
         """Scores and series to a self-contained HTML page."""
         from airloom.methods.aqnet.report import write
 
-        path = self.folder / "report.html"
-        if not (self.folder / "scores.json").is_file():
-            raise StudyError(f"{self.folder}: there are no scores to report. Run `airloom evaluate` first.")
+        path, scores = self.folder / "report.html", self._scores()
         with self._timed("report"):
-            write(self, path)
+            write(self, scores, path)
             self.ledger.write(self.folder / "ledger.json")
         return path
 
@@ -372,13 +370,6 @@ class SeriesRun(Carrier[SeriesStudy]):
         """Whether a network is trained to its end."""
         log = self.folder / job.folder / "done.json"
         return log.is_file() and read_json(log)["study"] == self.fingerprint
-
-    def _require_alone(self) -> None:
-        if self.ranks.size > 1:
-            raise StudyError(
-                f"{self.ranks.size} processes were started for {self.study.name}; aqnet trains and tells in one. Start it "
-                "without torchrun."
-            )
 
 
 def _train(study: SeriesStudy, data: Path, folder: Path, job: Job, progress: Progress = quiet) -> None:

@@ -88,7 +88,7 @@ class FusionRun(Carrier[FusionStudy]):
         Raises:
             StudyError: there is more than one rank, as in `predict`.
         """
-        self._require_alone()
+        self._require_alone("pointconv")
         with self._timed("train"):
             self._write_study()
             *seen, unseen = self._worlds
@@ -108,7 +108,7 @@ class FusionRun(Carrier[FusionStudy]):
 
     def predict(self) -> Path:
         """Fields of all days of the period on which the target has stations; returns the NetCDF file's path."""
-        self._require_alone()
+        self._require_alone("pointconv")
         with self._timed("predict"):
             grid, observed = self.study.target_grid, self._observed
             days = np.flatnonzero(np.isfinite(observed[0].values).any(1))
@@ -198,12 +198,10 @@ class FusionRun(Carrier[FusionStudy]):
 
     def report(self) -> Path:
         """Scores and fields to a self-contained HTML page."""
-        path = self.folder / "report.html"
-        if not (self.folder / "scores.json").is_file():
-            raise StudyError(f"{self.folder}: there are no scores to report. Run `airloom evaluate` first.")
+        path, scores = self.folder / "report.html", self._scores()
         with self._timed("report"):
             field_mean, seasons = means(self._field, self.study.pollutant)
-            scores, network = read_json(self.folder / "scores.json"), Model.load(self.folder).network
+            network = Model.load(self.folder).network
             write_report(
                 path,
                 study={**self._resolved(), "pollutant": self.study.pollutant},
@@ -221,13 +219,6 @@ class FusionRun(Carrier[FusionStudy]):
             )
             self.ledger.write(self.folder / "ledger.json")
         return path
-
-    def _require_alone(self) -> None:
-        if self.ranks.size > 1:
-            raise StudyError(
-                f"{self.ranks.size} processes were started for {self.study.name}; pointconv trains and fuses in one. Start it "
-                "without torchrun."
-            )
 
     @property
     def ledger(self) -> Ledger:
