@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from scipy.sparse import csr_array
 
 from airloom.errors import DataError
 from airloom.grid import Grid
 
-FIELDS = 32  # brought over at once; more would not stay in the processor's cache
+FIELDS = 256  # brought over at once; more would not stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,7 @@ class Bilinear:
     """
 
     grid: Grid
-    row: np.ndarray  # (y, x): the row of the data north of a cell
-    column: np.ndarray
-    south: np.ndarray  # (y, x): weight of the row south of it
-    east: np.ndarray
+    weights: csr_array  # (cell of the grid, cell of the data); those of 0 are not there
     outside: int
 
     @classmethod
@@ -46,7 +44,8 @@ class Bilinear:
                 f"the grid {lat.min():.2f}…{lat.max():.2f}°N {lon.min():.2f}…{lon.max():.2f}°E: they do not meet. "
                 f"Fetch the {what} of the study's region, or set grid.centre."
             )
-        return cls(grid, row, column, south, east, int(outside.sum()))
+        shape = len(latitude), len(longitude)
+        return cls(grid, _weights(row, column, south, east, shape), int(outside.sum()))
 
     def apply(self, part: xr.Dataset) -> xr.Dataset:
         """The same dataset with (y, x) for (latitude, longitude); NaN where a value that counts is NaN."""
@@ -58,21 +57,30 @@ class Bilinear:
 
     def _array(self, array: xr.DataArray) -> xr.DataArray:
         values = array.transpose(..., "latitude", "longitude").to_numpy()
-        below = np.minimum(self.row + 1, values.shape[-2] - 1)
-        right = np.minimum(self.column + 1, values.shape[-1] - 1)
-        corners = (
-            (self.row, self.column, (1 - self.south) * (1 - self.east)),
-            (self.row, right, (1 - self.south) * self.east),
-            (below, self.column, self.south * (1 - self.east)),
-            (below, right, self.south * self.east),
-        )
-        fields = values.reshape(-1, *values.shape[-2:])
-        found = np.empty((len(fields), *self.grid.shape), np.float32)
+        fields = values.reshape(-1, self.weights.shape[1])
+        found = np.empty((len(fields), self.weights.shape[0]), np.float32)
         for first in range(0, len(fields), FIELDS):
-            some = fields[first : first + FIELDS]
-            found[first : first + FIELDS] = sum(np.where(w > 0, some[:, r, c] * w, 0) for r, c, w in corners)
+            found[first : first + FIELDS] = (self.weights @ fields[first : first + FIELDS].T).T
         dims = [*(d for d in array.dims if d not in ("latitude", "longitude")), "y", "x"]
         return xr.DataArray(found.reshape(*values.shape[:-2], *self.grid.shape), dims=dims, attrs=array.attrs)
+
+
+def _weights(row: np.ndarray, column: np.ndarray, south: np.ndarray, east: np.ndarray, shape: tuple[int, int]) -> csr_array:
+    """Of the data's cells (of `shape`) for each of the grid's: its neighbours begin at `row` and `column`, and the ones further south
+    and further east have the weights `south` and `east`, all on (y, x).
+    """
+    below, right = np.minimum(row + 1, shape[0] - 1), np.minimum(column + 1, shape[1] - 1)
+    corners = (
+        (row, column, (1 - south) * (1 - east)),
+        (row, right, (1 - south) * east),
+        (below, column, south * (1 - east)),
+        (below, right, south * east),
+    )
+    at = np.stack([r * shape[1] + c for r, c, _ in corners]).reshape(4, -1)
+    weight = np.stack([w for *_, w in corners]).reshape(4, -1).astype(np.float32)
+    cell = np.broadcast_to(np.arange(row.size), at.shape)
+    counts = weight > 0  # a NaN that does not count is not met
+    return csr_array((weight[counts], (cell[counts], at[counts])), shape=(row.size, shape[0] * shape[1]))
 
 
 def _step(axis: np.ndarray) -> float:
