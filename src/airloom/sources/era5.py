@@ -291,7 +291,10 @@ def _together(arrays: Mapping[str, xr.DataArray]) -> xr.Dataset:
     aligned = xr.align(*arrays.values(), join="outer", copy=False)
     together = xr.Dataset(dict(zip(arrays, aligned, strict=True)))
     if "level" in together.coords:
-        if (np.diff(together["level"]) > 0).any():  # sorting copies
+        steps = np.diff(together["level"])
+        if (steps > 0).all():  # sorting copies
+            together = together.isel(level=slice(None, None, -1))
+        elif (steps > 0).any():
             together = together.sortby("level", ascending=False)
         together["level"].attrs["units"] = "hPa"
     return together
