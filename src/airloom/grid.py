@@ -223,7 +223,7 @@ def strips(fields: Iterable[tuple[Tile, np.ndarray]], shape: tuple[int, int]) ->
     has are held.
 
     Arguments:
-        fields: tiles, their rows never ascending to the north again, and their values on (..., y, x) with the tile's full size.
+        fields: tiles, none north of the one before, and their values on (..., y, x) with the tile's full size.
         shape: rows and columns of the whole field.
 
     Yields:

@@ -7,8 +7,9 @@ field, most at the ground and less with height:
     field′ = (field + c) exp((own + day + b) · exp(−height / depth)) − c,   not below 0
 
 The ratio is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.standing`)
-and neighbours another, `day` the rest; both are kriged, each with its own variogram. c = OFFSET; aloft it shrinks as the concentrations do. exp(b) is the mean of exp(error) of `day` over the training stations, each left out in turn: a mean of logarithms, turned back, is below the
-mean (Duan's smearing, 1983).
+and neighbours another, `day` the rest; both are kriged, each with its own variogram. c = OFFSET; aloft it shrinks as the
+concentrations do. exp(b) is the mean of exp(error) of `day` over the training stations, each left out in turn: a mean of
+logarithms, turned back, is below the mean (Duan's smearing, 1983).
 """
 
 from collections.abc import Sequence

@@ -170,12 +170,13 @@ def start_day(path: Path, index: int) -> None:
     """Say that a day's rows are about to be written; until `finish_day` it does not count as written.
 
     Raises:
-        DataError: there is no such day.
+        DataError: there is no such day, or the disk is full.
     """
     flags = _array(path, "written")
     if not 0 <= index < flags.shape[0]:
         raise DataError(f"{path}: day {index} does not exist; the store has {flags.shape[0]} days, counted from 0.")
-    flags[index] = 0
+    with _room(path, 1):
+        flags[index] = 0
 
 
 def write_rows(path: Path, index: int, top: int, values: np.ndarray, *, pollutant: str = "no2") -> None:
@@ -189,8 +190,13 @@ def write_rows(path: Path, index: int, top: int, values: np.ndarray, *, pollutan
 
 
 def finish_day(path: Path, index: int) -> None:
-    """Say that all rows of a day are on disk."""
-    _array(path, "written")[index] = 1
+    """Say that all rows of a day are on disk.
+
+    Raises:
+        DataError: the disk is full.
+    """
+    with _room(path, 1):
+        _array(path, "written")[index] = 1
 
 
 def written(path: Path) -> np.ndarray:
