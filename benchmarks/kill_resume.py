@@ -158,7 +158,7 @@ def results(folder: Path, study: Study) -> dict[str, Any]:
     found: dict[str, Any] = {n: (folder / n).read_bytes() for n in ("scores.json", "ledger.json", "normalisation.json")}
     for path in sorted(folder.glob("phase-*/member-*/best.safetensors")):
         found |= {f"{path.parent.relative_to(folder)} {name}": a.tobytes() for name, a in load_file(path).items()}
-    for path in sorted(folder.glob("fields/*.zarr")):
+    for path in sorted(folder.glob("fields/[!.]*.zarr")):
         found |= {f"{path.name} {name}": a[...].tobytes() for name, a in zarr.open_group(path, mode="r").arrays()}
     with netCDF4.Dataset(folder / "fields" / f"{study.name}.nc") as file:
         found |= {f"NetCDF {name}": np.ma.getdata(v[:]).tobytes() for name, v in file.variables.items()}

@@ -22,11 +22,11 @@ def test_presets_are_measured_in_processes_of_their_own():
 
 
 def test_hours_and_days_follow_from_seconds_a_sample(monkeypatch):
-    asked = study()  # 2022 is trained on: 365 days, two tiles a day, 12 epochs
+    asked = study()  # 2022 is trained on: 365 days, two tiles a day, 16 epochs
     windows = len(tiles(asked.target_grid.shape, asked.tiles.size, asked.tiles.stride, asked.tile_multiple))
     monkeypatch.setattr(bench, "_apart", lambda work, *_: Work(3.6 if work is bench._train else 0.5, 1e9))
     (found,) = bench.bench(asked, ["small"])
-    assert found.hours[0] == pytest.approx(365 * 2 * 12 * 3.6 / 3600)
+    assert found.hours[0] == pytest.approx(365 * 2 * 16 * 3.6 / 3600)
     assert found.day == pytest.approx(windows * 0.5)
     assert found.words()[3] == "0.28"
 
