@@ -72,7 +72,7 @@ def test_the_former_field_is_read_in_each_stations_cell():
             return inputs["emissions"].expand(len(inputs["calendar"]), -1, -1, -1) + 10
 
     reader, windows = Recorder().inner, [Tile(r, c, 8) for r in (0, 4, 8) for c in (0, 4, 8)]
-    found = _at(Map(), reader, windows, np.arange(3), ROWS, COLUMNS, "phase 2", quiet)
+    found = _at(Map(), reader, windows, np.arange(3), np.stack([ROWS, COLUMNS], 1), "phase 2", quiet)
     emissions = reader.cube.group["emissions"][0]
     expected = ((emissions - emissions.mean()) / emissions.std() + 10)[ROWS, COLUMNS] * reader.normaliser.unit
     np.testing.assert_allclose(found, np.broadcast_to(expected, (3, STATIONS)), rtol=1e-5)

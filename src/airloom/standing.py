@@ -1,8 +1,8 @@
 """What a field errs by at stations on all days alike, and what the maps tell of it elsewhere; not in paper 000.
 
-Errors are log ratios of observed to predicted, both with OFFSET added. Most of a station's error stands from day to day: its street, its inventory, a pattern that the network got wrong. It says little of
-the next town, where the same is otherwise, and kriged with the error of the day it hides how far that one reaches.
-What of it lies in the maps is found by ridge regression over the stations; the rest is the station's own, and stays there.
+Errors are log ratios of observed to predicted, both with OFFSET added. Most of a station's error stands from day to day: its street,
+its instrument, a pattern that the network got wrong. It says little of the next town, where the same is otherwise, and kriged with
+the error of the day it hides how far that one reaches. What of it lies in the maps is found by ridge regression over the stations.
 """
 
 from collections.abc import Iterator
@@ -73,15 +73,15 @@ def told_by_maps(own: np.ndarray, days: np.ndarray, cube: Cube, row: np.ndarray,
     beyond the range of the stations' own means. Where the cube has no maps, or fewer than FEWEST stations, it is their mean:
     leaving one out of a few says little of a penalty.
     """
-    from sklearn.linear_model import RidgeCV  # slow to import
-
     there = np.isfinite(own)
-    own, row, column, weight = own[there], row[there], column[there], days[there] / days.max()
+    own, row, column, weight = own[there], row[there], column[there], days[there] / max(days.max(), 1)
     if not len(own):
         return np.zeros(cube.grid.shape)
-    seen = [view[row, column] for view in _views(cube)]
-    if not seen or len(own) < FEWEST:
+    seen = [view[row, column] for view in _views(cube)] if len(own) >= FEWEST else []
+    if not seen:
         return np.full(cube.grid.shape, np.average(own, weights=weight))
+    from sklearn.linear_model import RidgeCV  # slow to import
+
     ridge = RidgeCV(PENALTIES).fit(np.stack(seen, 1), own, sample_weight=weight)
     told = np.full(cube.grid.shape, ridge.intercept_)
     for view, slope in zip(_views(cube), ridge.coef_, strict=True):  # one at a time: a map may be large

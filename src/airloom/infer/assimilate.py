@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import xarray as xr
 
 from airloom.cube.store import Cube
@@ -64,6 +63,8 @@ def assimilate_field(
         DataError: another field stands at `path`, or the disk is full.
     """
     done = create_zarr(path, cube.grid, cube.days[days], levels=levels, hours=cube.hours, pollutant=pollutant, attrs=attrs)
+    if done.all():
+        return
     table = cube.stations.table.filter(seen)
     x, y = cube.grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
     cells = table["row"].to_numpy(), table["column"].to_numpy()
@@ -75,7 +76,11 @@ def assimilate_field(
     variogram = fit(of_day, apart)
     gamma = variogram.among(apart)
     weights, base = coefficients(gamma, of_day)
-    standing = _standing(own, np.isfinite(ratio).sum(0), cube, table) + smearing(of_day - from_others(gamma, of_day))
+    told = told_by_maps(own, np.isfinite(ratio).sum(0), cube, *cells)
+    rest = (own - told[cells])[None]
+    around = fit(rest, apart, least=NEAR)
+    near = on_grid(around, x, y, coefficients(around.among(apart), rest), cube.grid.x, cube.grid.y)[0]
+    standing = told + np.nan_to_num(near) + smearing(of_day - from_others(gamma, of_day))
     heights = np.asarray(levels or [0.0])[:, None, None]
     fade, offset = np.exp(-heights / depth), OFFSET / scales[:, None, None]
     for first in range(0, len(days), BLOCK):
@@ -89,17 +94,6 @@ def assimilate_field(
                 drawn = np.maximum((values + offset) * np.exp(correction * fade) - offset, 0)
                 write_day(path, index, drawn if levels is not None else drawn[0], pollutant=pollutant)
         progress("assimilate stations", min(first + BLOCK, len(days)), len(days))
-
-
-def _standing(own: np.ndarray, days: np.ndarray, cube: Cube, table: pl.DataFrame) -> np.ndarray:
-    """The part of stations' own means on (station,), each of so many `days`, that maps and neighbours tell: on (y, x)."""
-    row, column = table["row"].to_numpy(), table["column"].to_numpy()
-    x, y = cube.grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
-    told, apart = told_by_maps(own, days, cube, row, column), distances(x, y)
-    rest = (own - told[row, column])[None]
-    variogram = fit(rest, apart, least=NEAR)
-    kriged = on_grid(variogram, x, y, coefficients(variogram.among(apart), rest), cube.grid.x, cube.grid.y)[0]
-    return told + np.nan_to_num(kriged)
 
 
 def smearing(errors: np.ndarray) -> float:

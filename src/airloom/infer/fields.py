@@ -159,7 +159,7 @@ def write_day(path: Path, index: int, values: np.ndarray, *, pollutant: str = "n
         DataError: there is no such day, the shape is another, or the disk is full.
     """
     array = _array(path, pollutant)
-    if 0 <= index < array.shape[0] and values.shape != array.shape[1:]:
+    if values.shape != array.shape[1:]:
         raise DataError(f"{path}, day {index}: values have the shape {values.shape}, the store's days {array.shape[1:]}.")
     start_day(path, index)
     write_rows(path, index, 0, values, pollutant=pollutant)

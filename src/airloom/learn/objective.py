@@ -1,6 +1,6 @@
 """What a phase wants of a field: the terms of its loss, weighed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,15 +74,23 @@ def remember(
     progress: Progress,
 ) -> dict[tuple[int, Tile], Tensor]:
     """The former model's field of every day (index) and tile; in a fixed order, so that a resumed phase has the same."""
-    what, at_once = f"what {name} starts from, tile", samples_at_once(tiles[0].size, reader.levels)
     fields = {}
-    former.eval()
-    with torch.no_grad():
-        for done, tile in enumerate(tiles):
-            progress(what, done, len(tiles))
-            for start in range(0, len(days), at_once):
-                block = days[start : start + at_once]
-                field = compared(former(reader.read(block, tile).inputs), weights, reader.cube.grid.cell)
-                fields.update({(day, tile): one for day, one in zip(block.tolist(), field, strict=True)})
-    progress(what, len(tiles), len(tiles))
+    for tile, block, told in told_by(former, reader, tiles, days, f"what {name} starts from, tile", progress):
+        field = compared(told, weights, reader.cube.grid.cell)
+        fields.update({(day, tile): one for day, one in zip(days[block].tolist(), field, strict=True)})
     return fields
+
+
+@torch.no_grad()
+def told_by(
+    former: nn.Module, reader: Reader, tiles: Sequence[Tile], days: np.ndarray, what: str, progress: Progress
+) -> Iterator[tuple[Tile, slice, Tensor]]:
+    """The former model's fields on (day, level, y, x): tile by tile, block by block of `days`; `what` is told to `progress`."""
+    at_once = samples_at_once(tiles[0].size, reader.levels)
+    former.eval()
+    for done, tile in enumerate(tiles):
+        progress(what, done, len(tiles))
+        for start in range(0, len(days), at_once):
+            block = slice(start, start + at_once)
+            yield tile, block, former(reader.read(days[block], tile).inputs)
+    progress(what, len(tiles), len(tiles))

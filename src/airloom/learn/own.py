@@ -8,13 +8,12 @@ station's own: it is told by the model that the phase starts from, and taken fro
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import nn
 
 from airloom.grid import Tile
 from airloom.learn.batches import Reader
+from airloom.learn.objective import told_by
 from airloom.learn.sets import Sets
-from airloom.nets.memory import samples_at_once
 from airloom.progress import Progress
 from airloom.standing import log_ratio, told_by_maps, two_way
 
@@ -42,7 +41,8 @@ def own_shares(
     observed = np.where(sets.train[days], cube.stations.daily.to_numpy()[days], np.nan)
     taught = np.isfinite(observed).any(0)
     predicted = np.full(observed.shape, np.nan)
-    predicted[:, taught] = _at(former, reader, tiles, days, row[taught], column[taught], name, progress)
+    cells = np.stack([row, column], 1)[taught]
+    predicted[:, taught] = _at(former, reader, tiles, days, cells, f"stations' own shares for {name}, tile", progress)
     ratio = log_ratio(observed, predicted)
     own = two_way(ratio)
     return np.nan_to_num(own - told_by_maps(own, np.isfinite(ratio).sum(0), cube, row, column)[row, column])
@@ -53,29 +53,20 @@ def _at(
     reader: Reader,
     tiles: Sequence[Tile],
     days: np.ndarray,
-    row: np.ndarray,
-    column: np.ndarray,
-    name: str,
+    cells: np.ndarray,
+    what: str,
     progress: Progress,
 ) -> np.ndarray:
-    """The former model's ground level [µg m⁻³] in some cells, each from the tile that it is deepest in, on (day, cell)."""
-    depth = np.stack(
-        [
-            np.minimum.reduce([row - t.row, t.row + t.size - 1 - row, column - t.column, t.column + t.size - 1 - column])
-            for t in tiles
-        ]
-    )
-    chosen, found = depth.argmax(0), np.empty((len(days), len(row)))
-    at_once, wanted = samples_at_once(tiles[0].size, reader.levels), np.unique(chosen)
-    unit = reader.normaliser.unit / reader.normaliser.levels[0]
-    former.eval()
-    with torch.no_grad():
-        for done, index in enumerate(wanted):
-            progress(f"stations' own shares for {name}, tile", done, len(wanted))
-            tile, mine = tiles[index], np.flatnonzero(chosen == index)
-            for start in range(0, len(days), at_once):
-                block = slice(start, start + at_once)
-                ground = former(reader.read(days[block], tile).inputs)[:, 0].float().cpu().numpy()
-                found[block, mine] = ground[:, row[mine] - tile.row, column[mine] - tile.column] * unit
-    progress(f"stations' own shares for {name}, tile", len(wanted), len(wanted))
-    return found
+    """The former model's ground level [µg m⁻³] in some cells, (cell, row and column), each from the tile that it is deepest in; on
+    (day, cell).
+    """
+    within = np.stack([cells - (t.row, t.column) for t in tiles])  # (tile, cell, 2)
+    beyond = np.array([t.size - 1 for t in tiles])[:, None, None] - within
+    chosen = np.minimum(within, beyond).min(2).argmax(0)
+    found = np.empty((len(days), len(cells)))
+    wanted = [t for i, t in enumerate(tiles) if i in chosen]
+    for tile, block, told in told_by(former, reader, wanted, days, what, progress):
+        mine = np.flatnonzero(chosen == tiles.index(tile))
+        row, column = (cells[mine] - (tile.row, tile.column)).T
+        found[block, mine] = told[:, 0, row, column].float().cpu().numpy()
+    return found * reader.normaliser.unit / reader.normaliser.levels[0]

@@ -50,7 +50,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Stored:
-    """Decompressed and normalised at each reading."""
+    """Decompressed and normalised at each reading; `daily`: its first axis is the day, which maps lack."""
 
     array: zarr.Array
     scale: Scale
@@ -72,16 +72,19 @@ def ready(cube: Cube, group: str, scale: Scale, cache: Path | None = None) -> Re
     """A group of a cube: in memory where it is small, else, but for maps, in a float16 file in the folder `cache` where that is given,
     else stored.
     """
-    array, axis, daily = cube.group[group], CHANNELS[group], group not in MAPS
-    if array.nbytes < store.IN_MEMORY and not daily:
-        return Kept(torch.from_numpy(scale.apply(array[:], axis)[None]))
-    if array.nbytes < store.IN_MEMORY:
+    array, axis = cube.group[group], CHANNELS[group]
+    small = array.nbytes < store.IN_MEMORY
+    if group in MAPS:
+        if small:
+            return Kept(torch.from_numpy(scale.apply(array[:], axis)[None]))
+        return Stored(array, scale, axis, daily=False)
+    if small:
         found = np.empty(array.shape, np.float32)
         for part in _parts(array):
             scale.apply(array[part], axis, out=found[part])
         return Kept(torch.from_numpy(found))
-    if cache is None or not daily:
-        return Stored(array, scale, axis, daily)
+    if cache is None:
+        return Stored(array, scale, axis, daily=True)
     path = cache / f"{group}-{fingerprint([scale.to_json(), array.shape])}.float16"
     if not path.is_file():
         with full_disk_named(cache), whole(path) as aside, open(aside, "wb") as file:  # a memmap would die of a full disk
