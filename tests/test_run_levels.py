@@ -1,5 +1,7 @@
 """All inputs, all levels, three phases: from a twin's files to a report, in little."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -31,8 +33,10 @@ def run(twin_files, tmp_path_factory) -> Run:
     )
     asked = changed(asked, {"emissions.3.name": "people"})  # any name will do
     found = Run(asked, twin_files, tmp_path_factory.mktemp("levels") / "twin", workers=1)
-    for stage in ("prepare", "train", "predict", "evaluate", "report"):
-        getattr(found, stage)()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airloom.run.FEWEST", 2)
+        for stage in ("prepare", "train", "predict", "evaluate", "report"):
+            getattr(found, stage)()
     return found
 
 
@@ -55,6 +59,26 @@ def test_scores_hold_stations_the_chemistry_model_and_the_truth(run):
     assert {("cams-2km", None, t) for t in ("withheld", "training", "truth")} <= told
     levels = {r["level"] for r in scores["rows"] if r["target"] == "truth" and r["stratum"] == "all"}
     assert levels == {0, 50, 250, 500, 1000, 2000, 3000, 5000, None}
+
+
+def test_the_phase_that_is_drawn_is_told_on_days_of_training_too(run):
+    fields = run.folder / "fields"
+    assert read(fields / "phase-3-training.zarr").sizes["time"] == 2
+    assert not (fields / "phase-1-training.zarr").exists()
+
+
+def test_what_the_network_misses_is_read_on_days_of_training_alone(run):
+    period = {"period": {"start": "2018-01-01", "end": "2020-12-31"}}
+    asked = changed(run.study, {**period, "phases.0.years": [2018], "phases.1.years": [2018, 2020]})
+    other = Run(asked, run.data, run.folder.parent / "other")
+    years = np.repeat([2018, 2019, 2020], 20)  # the third phase is adapted to 2019, and the chemistry model does not teach it
+    there = np.ones(len(years), bool)
+    gone = np.arange(60) != 3
+    other.__dict__["cube"] = SimpleNamespace(usable=there, chemistry_days=gone, years=years)
+    assert other._compared.tolist() == [0, 1, 2, *range(4, 20), *range(40, 60)]
+    without = Run(changed(asked, {"assimilation": None}), run.data, run.folder.parent / "other")
+    without.__dict__["cube"] = other.cube
+    assert not without._compared.size
 
 
 def test_the_report_shows_levels(run):

@@ -19,6 +19,7 @@ from airloom.cube.store import IN_MEMORY, INPUTS
 from airloom.cube.weather import HOURS
 from airloom.errors import DataError
 from airloom.grid import tiles
+from airloom.infer.misses import DAYS
 from airloom.learn.own import SAMPLED
 from airloom.ledger import Ledger
 from airloom.methods.describe import made_up
@@ -184,10 +185,12 @@ def _training(study: Study, stations: Stations, workers: int, found: Findings) -
         found.seconds[f"train phase {phase.number} (at most)"] = float(rounds * seconds)
         kept = max(kept, step.kept * phase.batch * side_by_side)
     tested = np.isin(years, study.verification.years).sum()
+    compared = min(np.isin(years, study.taught_years).sum(), DAYS) if study.assimilation else 0
     alone = _step(study, channels, samples_at_once(study.tiles.size, len(study.levels)), 1)
-    found.seconds["predict"] = float(tested * windows * alone.forward * len(study.phases) * study.members)
+    found.seconds["predict"] = float((tested * len(study.phases) + compared) * windows * alone.forward * study.members)
     rows, columns = study.target_grid.shape
-    found.disk += float(tested) * len(study.levels) * rows * columns * 4 * (len(study.phases) + bool(study.assimilation) + 1)
+    fields = tested * (len(study.phases) + bool(study.assimilation) + 1) + compared
+    found.disk += float(fields) * len(study.levels) * rows * columns * 4
     found.memory = 1e9 * side_by_side + max(found.memory, found.standing * side_by_side + kept)  # libraries, once a process
 
 

@@ -1,5 +1,6 @@
 """Ordinary kriging of each day's stations, with one variogram for all days."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,17 +114,21 @@ def on_grid(
     grid_x: np.ndarray,
     grid_y: np.ndarray,
 ) -> np.ndarray:
+    """Kriged maps on (time, y, x) of days whose `coefficients` were `found`.
+
+    `x`, `y` are the stations' coordinates [m], `grid_x`, `grid_y` the cells' centres.
+    """
+    return by_rows(found, (variogram(np.hypot(x[:, None] - grid_x, (y - centre)[:, None])) for centre in grid_y))
+
+
+def by_rows(found: tuple[np.ndarray, np.ndarray], gammas: Iterable[np.ndarray]) -> np.ndarray:
     """Kriged maps on (time, y, x) of days whose `coefficients` were `found`, row by row, for γ of all cells may not fit memory.
 
-    `x`, `y` are the stations' coordinates [m], `grid_x`, `grid_y` the cells' centres. What the nugget stands for, a station's
-    own share, is left out everywhere: a map has no spike in a station's cell.
+    `gammas` are those of the stations and each row's cells, on (station, x), between different places. What the nugget stands for, a
+    station's own share, is left out everywhere: a map has no spike in a station's cell.
     """
     weights, base = found
-    maps = np.empty((len(base), len(grid_y), len(grid_x)))
-    for row, centre in enumerate(grid_y):
-        gamma = variogram(np.hypot(x[:, None] - grid_x, (y - centre)[:, None]))
-        maps[:, row] = base[:, None] + weights @ gamma
-    return maps
+    return base[:, None, None] + np.stack([weights @ gamma for gamma in gammas], axis=1)
 
 
 def _bordered(gamma: np.ndarray) -> np.ndarray:

@@ -15,6 +15,8 @@ from airloom.study import Study
 from airloom.verify.tables import model_title
 from airloom.verify.volumes import ASSIMILATED, Model
 
+TRAINING = "-training"  # ends the name of a method whose field is of days of training
+
 
 @dataclass(frozen=True)
 class Products:
@@ -51,10 +53,14 @@ class Products:
         """What the field of a phase is called in scores."""
         return self.study.method.name, phase.number
 
+    def of_training(self, phase: Phase) -> Model:
+        """What the field of a phase is called on days of training, which no scores are of."""
+        return self.study.method.name + TRAINING, phase.number
+
     def path(self, model: Model) -> Path:
         """A field's store."""
         name, phase = model
-        return self.folder / "fields" / f"phase-{phase}{ASSIMILATED if name.endswith(ASSIMILATED) else ''}.zarr"
+        return self.folder / "fields" / f"phase-{phase}{name.removeprefix(self.study.method.name)}.zarr"
 
     @property
     def netcdf(self) -> Path:

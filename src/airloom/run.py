@@ -30,6 +30,7 @@ from airloom.files import fingerprint, full_disk_named, read_json, whole, write_
 from airloom.grid import Tile, tiles
 from airloom.infer.assimilate import assimilate_field
 from airloom.infer.fields import read, write_netcdf
+from airloom.infer.misses import DAYS, FEWEST, Misses
 from airloom.infer.predict import predict_field
 from airloom.learn.batches import GROUPS, Normaliser, Reader
 from airloom.learn.familiar import check_familiar
@@ -40,6 +41,7 @@ from airloom.networks import Networks
 from airloom.parts import Phase
 from airloom.products import Products
 from airloom.progress import Progress
+from airloom.sample import evenly
 from airloom.stations import split
 from airloom.study import Study
 from airloom.training import Training
@@ -116,20 +118,12 @@ class Run(Carrier[Study]):
         """
         self._check_inputs()
         for phase in self._products.phases:
-            network = self._networks.ensemble(phase)
-            path, attributes = self._fresh(self._products.of(phase), phase)
             with self._timed(f"predict phase {phase.number}"):
-                predict_field(
-                    network,
-                    self._reader,
-                    self._tiles,
-                    np.flatnonzero(self._test_days()),
-                    path,
-                    levels=self._levels,
-                    attrs=attributes,
-                    progress=self.progress,
-                    ranks=self.ranks,
-                )
+                self._predict(phase, self._products.of(phase), np.flatnonzero(self._test_days()))
+        if self._compared.size:
+            drawn = self._products.drawn
+            with self._timed("predict days of training"):
+                self._predict(drawn, self._products.of_training(drawn), self._compared)
         if self.ranks.lead:
             self._finish()
         return self.netcdf
@@ -143,6 +137,21 @@ class Run(Carrier[Study]):
         if not file.is_file() or any(read(file).attrs.get(k) != last.attrs[k] for k in ("title", "weights")):
             with self._timed("write NetCDF"):
                 write_netcdf(last, file)
+
+    def _predict(self, phase: Phase, model: Model, days: np.ndarray) -> None:
+        """A phase's field of some days."""
+        path, attributes = self._fresh(model, phase)
+        predict_field(
+            self._networks.ensemble(phase),
+            self._reader,
+            self._tiles,
+            days,
+            path,
+            levels=self._levels,
+            attrs=attributes,
+            progress=self.progress,
+            ranks=self.ranks,
+        )
 
     def _fresh(self, model: Model, phase: Phase) -> tuple[Path, dict[str, str]]:
         """Where a field of a phase's weights goes, and its attributes; one of other weights is removed."""
@@ -161,6 +170,7 @@ class Run(Carrier[Study]):
             self.cube,
             np.flatnonzero(self._test_days()),
             ~self._withheld,
+            self._misses(phase),
             path,
             depth=depth,
             scales=self._normaliser.levels,
@@ -168,6 +178,22 @@ class Run(Carrier[Study]):
             attrs=attributes,
             progress=self.progress,
         )
+
+    def _misses(self, phase: Phase) -> Misses | None:
+        """What a phase's field misses of the chemistry model on days of training; None where no chemistry model taught it."""
+        if not self._compared.size:
+            return None
+        field = read(self._products.path(self._products.of_training(phase)))
+        return Misses.of(field, self.cube, self._compared, self.study.chemistry_factor, self.study.pollutant)
+
+    @property
+    def _compared(self) -> np.ndarray:
+        """Days of training, indices, on which the phase that is drawn is compared with the chemistry model: none where nothing is
+        drawn, or where they are too few.
+        """
+        taught = self.cube.usable & self.cube.chemistry_days & np.isin(self.cube.years, self.study.taught_years)
+        found = evenly(np.flatnonzero(taught), DAYS)
+        return found if self.study.assimilation and len(found) >= FEWEST else found[:0]
 
     def evaluate(self) -> dict[str, Any]:
         """Fields to scores beside baselines on the same split, at stations and, where the study has levels or a truth, in

@@ -96,6 +96,11 @@ class Study(Part):
         """Years that the adaptive phase is tuned to."""
         return sorted({y for p in self.phases if p.number == 3 for y in p.years})
 
+    @property
+    def taught_years(self) -> list[int]:
+        """Years of the phases that a chemistry model teaches."""
+        return sorted({y for p in self.phases if p.loss.chemistry for y in p.years})
+
     @cached_property
     def chemistry_factor(self) -> int:
         """Grid cells along a cell of the chemistry model's fields."""

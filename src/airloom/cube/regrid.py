@@ -65,6 +65,16 @@ class Bilinear:
         return xr.DataArray(found.reshape(*values.shape[:-2], *self.grid.shape), dims=dims, attrs=array.attrs)
 
 
+def bilinear(rows: np.ndarray, columns: np.ndarray, row: np.ndarray, column: np.ndarray) -> csr_array:
+    """Weights of values at `rows` × `columns`, both ascending, for places at `row` and `column`, of one shape: on (place, value).
+
+    >>> bilinear(np.arange(2), np.arange(2), np.array([0.5]), np.array([0.25])).toarray().tolist()
+    [[0.375, 0.125, 0.375, 0.125]]
+    """
+    (top, south, _), (left, east, _) = _between(rows, row), _between(columns, column)
+    return _weights(top, left, south, east, (len(rows), len(columns)))
+
+
 def _weights(row: np.ndarray, column: np.ndarray, south: np.ndarray, east: np.ndarray, shape: tuple[int, int]) -> csr_array:
     """Of the data's cells (of `shape`) for each of the grid's: its neighbours begin at `row` and `column`, and the ones further south
     and further east have the weights `south` and `east`, all on (y, x).

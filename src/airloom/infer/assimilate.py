@@ -7,7 +7,8 @@ field, most at the ground and less with height:
     field′ = (field + c) exp((own + day + b) · exp(−height / depth)) − c,   not below 0
 
 The ratio is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.standing`)
-and neighbours another, `day` the rest; both are kriged, each with its own variogram. c = OFFSET; aloft it shrinks as the
+and neighbours another, `day` the rest; both are kriged, each with its own variogram, the day's blended with what the chemistry model
+tells of how errors go together (`airloom.infer.misses`). c = OFFSET; aloft it shrinks as the
 concentrations do. exp(b) is the mean of exp(error) of `day` over the training stations, each left out in turn: a mean of
 logarithms, turned back, is below the mean (Duan's smearing, 1983).
 """
@@ -20,7 +21,8 @@ import xarray as xr
 
 from airloom.cube.store import Cube
 from airloom.infer.fields import at_cells, create_zarr, write_day
-from airloom.kriging import coefficients, distances, fit, from_others, on_grid
+from airloom.infer.misses import Likeness, Misses, Sites, likeness
+from airloom.kriging import by_rows, coefficients, distances, fit, from_others
 from airloom.progress import Progress
 from airloom.standing import OFFSET, log_ratio, told_by_maps, two_way
 
@@ -33,6 +35,7 @@ def assimilate_field(
     cube: Cube,
     days: np.ndarray,
     seen: np.ndarray,
+    misses: Misses | None,
     path: Path,
     *,
     depth: float,
@@ -49,6 +52,7 @@ def assimilate_field(
         cube: whose stations are used.
         days: indices into the cube.
         seen: bool on (station,): the training stations; others are not read.
+        misses: of the network that made the field; None where no chemistry model taught it.
         path: of the Zarr store.
         depth: height over which the correction fades by e [m].
         scales: on (level,), how much smaller concentrations are than at the ground; `Normaliser.levels`.
@@ -67,26 +71,26 @@ def assimilate_field(
         return
     table = cube.stations.table.filter(seen)
     x, y = cube.grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
-    cells = table["row"].to_numpy(), table["column"].to_numpy()
+    sites = Sites(x, y, table["row"].to_numpy(), table["column"].to_numpy())
+    cells = sites.row, sites.column
     observed = cube.stations.daily.to_numpy()[days][:, seen]
-    predicted = at_cells(field, *cells, cube.days[days], pollutant)
-    ratio = log_ratio(observed, predicted)
-    own = two_way(ratio)
-    of_day, apart = ratio - own, distances(x, y)
-    variogram = fit(of_day, apart)
-    gamma = variogram.among(apart)
+    ratio = log_ratio(observed, at_cells(field, *cells, cube.days[days], pollutant))
+    own, apart = two_way(ratio), distances(x, y)
+    of_day = ratio - own
+    alike = likeness(fit(of_day, apart), misses, sites, of_day)
+    gamma = alike.among(sites)
     weights, base = coefficients(gamma, of_day)
     told = told_by_maps(own, np.isfinite(ratio).sum(0), cube, *cells)
     rest = (own - told[cells])[None]
-    around = fit(rest, apart, least=NEAR)
-    near = on_grid(around, x, y, coefficients(around.among(apart), rest), cube.grid.x, cube.grid.y)[0]
+    around = Likeness(fit(rest, apart, least=NEAR))
+    near = by_rows(coefficients(around.among(sites), rest), around.rows(sites, cube.grid))[0]
     standing = told + np.nan_to_num(near) + smearing(of_day - from_others(gamma, of_day))
     heights = np.asarray(levels or [0.0])[:, None, None]
     fade, offset = np.exp(-heights / depth), OFFSET / scales[:, None, None]
     for first in range(0, len(days), BLOCK):
         block = slice(first, first + BLOCK)
         if not done[block].all():
-            maps = on_grid(variogram, x, y, (weights[block], base[block]), cube.grid.x, cube.grid.y)
+            maps = by_rows((weights[block], base[block]), alike.rows(sites, cube.grid))
             for index, correction in enumerate(np.nan_to_num(maps + standing, nan=0.0), start=first):
                 if done[index]:
                     continue

@@ -15,6 +15,7 @@ from airloom.learn.batches import Reader
 from airloom.learn.objective import told_by
 from airloom.learn.sets import Sets
 from airloom.progress import Progress
+from airloom.sample import evenly
 from airloom.standing import log_ratio, told_by_maps, two_way
 
 SAMPLED = 48  # days of training, evenly drawn; a station's mean over them is known to a tenth of what a day brings
@@ -34,8 +35,7 @@ def own_shares(
         name: how messages call the phase.
         progress: told of tiles done.
     """
-    days = np.flatnonzero(sets.train_days)
-    days = days[np.unique(np.linspace(0, len(days) - 1, SAMPLED).round().astype(int))]
+    days = evenly(np.flatnonzero(sets.train_days), SAMPLED)
     cube = reader.cube
     row, column = (cube.stations.table[n].to_numpy() for n in ("row", "column"))
     observed = np.where(sets.train[days], cube.stations.daily.to_numpy()[days], np.nan)

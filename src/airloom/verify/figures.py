@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from airloom.grid import Grid
+from airloom.sample import evenly
 from airloom.verify.scores import Moments
 from airloom.verify.tables import model_title, number, overall
 from airloom.verify.volumes import ASSIMILATED, Model
@@ -182,7 +183,7 @@ def series_at_stations(pairs: pl.DataFrame, models: Sequence[Model], names: Mapp
     first = _of(pairs, models[0], "withheld")
     error = ((pl.col("predicted") - pl.col("observed")) ** 2).mean()
     ranked = first.group_by("station").agg(error.alias("error")).sort("error", "station")["station"].to_list()
-    shown = [ranked[i] for i in np.unique(np.linspace(0, len(ranked) - 1, min(most, len(ranked))).round().astype(int))]
+    shown = evenly(np.array(ranked), most).tolist()
     figure = Figure(figsize=(8.2, 1.45 * len(shown) + 0.6))
     panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     dot: dict[str, Any] = {"marker": ".", "markersize": 3}  # a week between two gaps is no line
