@@ -1,11 +1,12 @@
-"""Building a cube: its rate beside merely decoding the same files, its memory by the number of days, and two dask workers beside one.
+"""Building a cube of the published region: its rate beside merely decoding the same files, its memory by days, two dask workers beside one.
 
-    python benchmarks/cube.py TWIN [--months 12] [--repeats 3]
+    python benchmarks/cube.py [--days 100] [--repeats 3] [--folder FOLDER]
 
-TWIN is a folder that `airloom twin make` filled for the window of studies/po-valley.yaml (`python benchmarks/skill.py` makes one). Its
-first months are built into cubes as `airloom prepare` does it, in processes of their own, whose peak memory is that of the process and its
-children. Merely decoding opens the weather and chemistry files that the study reads, with the same library, and loads every value.
-They take turns, A B A B; figures are medians of seconds. Writes benchmarks/results/cube.json.
+Makes ERA5 files of the region of studies/western-europe.yaml in the layout of the Climate Data Store, 14 variables on single levels and 7
+on eight pressures, hourly, ten days a file, values rounded to 16 bits of their range as the store's are; CAMS' NO₂ on eight heights, a month
+a file, of the region alone; and four stations. They are built into cubes as `airloom prepare` does it, in processes of their own, whose peak memory is that of the
+process and, beside it, of its largest child. Merely decoding opens the same files with the same library and loads every value. They take
+turns, A B A B; figures are medians of seconds. Writes benchmarks/results/cube.json.
 """
 
 import argparse
@@ -16,64 +17,145 @@ import resource
 import statistics
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from datetime import date
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import xarray as xr
 import zarr
 
 import airloom
 from airloom.cube.build import build, input_files
 from airloom.files import write_json
+from airloom.sources.era5_variables import PRESSURE, SINGLE
 from airloom.study import Study, changed, load
+from airloom.twin.writers.cams import write_cams
+from airloom.twin.writers.era5 import write_present
 
 ROOT = Path(__file__).parents[1]
-FILES = ("weather", "upper", "chemistry")
-DATED = ("era5", "cams")
+FIRST, IN_A_FILE, FEW = np.datetime64("2019-01-01"), 10, 10  # days
+DEGREES, TEACHER = 0.25, 0.1  # cells of the weather and of the chemistry model
+ROOM = 1.0  # degrees round the region
+STATIONS = {"a": (0.0, 46.0), "b": (2.0, 48.0), "c": (4.0, 50.0), "d": (6.0, 47.0)}
 
 
-def part_of(twin: Path, folder: Path, months: int) -> Study:
-    """A folder with the files of the first months, and the study of them."""
-    study = load(ROOT / "studies" / "po-valley.yaml")
-    year = study.period.start.year
-    assert months <= 12, months
-    wanted = {f"{year}-{m + 1:02}" for m in range(months)}
-    for path in twin.rglob("*"):
-        where = path.relative_to(twin)
-        dated = where.parts[0] in DATED
-        if path.is_file() and where.parts[0] not in ("state", "truth") and (not dated or path.stem[-7:] in wanted):
-            (folder / where).parent.mkdir(parents=True, exist_ok=True)
-            (folder / where).symlink_to(path)
-    phases = [{**p.model_dump(mode="json"), "years": [year]} for p in study.phases]
-    end = date(year + months // 12, months % 12 + 1, 1)
+def study(days: int) -> Study:
+    """Weather, chemistry and stations of the published study, for so many days."""
+    whole = load(ROOT / "studies" / "western-europe.yaml")
+    year = FIRST.astype(object).year
     return changed(
-        study,
+        whole,
         {
-            "period.end": str(date.fromordinal(end.toordinal() - 1)),
-            "phases": phases,
-            "verification.years": [year],
+            "period": {"start": str(FIRST), "end": str(FIRST + days - 1)},
+            **{"daily": [], "emissions": [], "geography": [], "assimilation": None},
+            "stations": {"source": "station-table", "observations": ["observed.csv"], "metadata": "stations.csv"},
+            "phases": [{"number": 2, "years": [year], "start_from": "scratch", "epochs": 1, "batch": 2}],
+            "verification": {"years": [year]},
         },
     )
 
 
-def decoded(study: Study, data: Path) -> float:
-    """Megabytes of values in the files, all loaded."""
+def make(folder: Path, days: int) -> None:
+    """The files of so many days in a folder."""
+    asked = study(days)
+    lon, lat = asked.target_grid.lonlat()
+    latitude = np.arange(np.ceil(lat.max() + ROOM), lat.min() - ROOM, -DEGREES)
+    longitude = np.arange(np.floor(lon.min() - ROOM), lon.max() + ROOM, DEGREES)
+    for name in ("era5", "cams"):
+        (folder / name).mkdir()
+    for first in range(0, days, IN_A_FILE):
+        start = FIRST + first
+        hours = np.arange(start, FIRST + min(first + IN_A_FILE, days), dtype="datetime64[h]")
+        assert asked.weather
+        assert asked.upper
+        for stem, names, levels in (
+            ("single", asked.weather.variables, None),
+            ("pressure", asked.upper.variables, asked.upper.levels),
+        ):
+            fields = _fields(names, hours, levels, latitude, longitude, first)
+            write_present(fields, folder / "era5", f"{stem}-{start}")
+    hours = np.arange(FIRST, FIRST + days, dtype="datetime64[h]")
+    latitude, longitude = (np.arange(min(a), max(a), TEACHER) for a in (latitude, longitude))
+    for month in np.unique(hours.astype("datetime64[M]")):
+        some = hours[hours.astype("datetime64[M]") == month]
+        write_cams(_chemistry(some, asked.levels, latitude, longitude), folder / "cams")
+    hours = hours.astype("datetime64[us]")
+    values = 20 + 10 * np.sin(np.arange(len(hours)) / 7)
+    pl.concat(pl.DataFrame({"station": n, "time": hours, "value": values}) for n in STATIONS).write_csv(
+        folder / "observed.csv", datetime_format="%Y-%m-%d %H:%M"
+    )
+    rows = [{"station": n, "lon": x, "lat": y, "type": "background", "area": "urban"} for n, (x, y) in STATIONS.items()]
+    pl.DataFrame(rows).write_csv(folder / "stations.csv")
+
+
+def _fields(
+    names: tuple[str, ...],
+    hours: np.ndarray,
+    levels: tuple[float, ...] | None,
+    latitude: np.ndarray,
+    longitude: np.ndarray,
+    seed: int,
+) -> xr.Dataset:
+    """Waves and noise within each variable's possible values; a mean stands at the start of its hour."""
+    draw = np.random.default_rng(seed)
+    shape = len(hours), *((len(levels),) if levels else ()), len(latitude), len(longitude)
+    wave = (
+        np.sin(np.arange(len(hours)) / 9).reshape(-1, *[1] * (len(shape) - 1))
+        + np.cos(latitude / 3)[:, None]
+        + np.sin(longitude / 4)
+    )
+    fields = {}
+    for name in names:
+        known = (SINGLE | PRESSURE)[name]
+        middle, width = (known.lowest + known.highest) / 2, (known.highest - known.lowest) / 16
+        values = middle + width * (wave + 0.05 * draw.standard_normal(shape, np.float32))
+        step = 8 * width / 2**16
+        dims = ("time", *(("level",) if levels else ()), "latitude", "longitude")
+        fields[name] = (dims, (np.rint(values / step) * step).astype(np.float32), {"units": known.variable.units})
+    axes = {"time": hours.astype("datetime64[ns]"), "latitude": latitude, "longitude": longitude}
+    return xr.Dataset(fields, axes | ({"level": list(levels)} if levels else {}))
+
+
+def _chemistry(hours: np.ndarray, heights: tuple[float, ...], latitude: np.ndarray, longitude: np.ndarray) -> xr.Dataset:
+    """NO₂ as waves and noise."""
+    draw = np.random.default_rng(0)
+    shape = len(hours), len(heights), len(latitude), len(longitude)
+    values = 10 + 3 * np.cos(latitude / 3)[:, None] + 3 * np.sin(longitude / 4) + draw.standard_normal(shape, np.float32)
+    axes = {"time": hours.astype("datetime64[ns]"), "height": list(heights), "latitude": latitude, "longitude": longitude}
+    return xr.Dataset({"no2": (tuple(axes), np.abs(values).astype(np.float32), {"units": "ug m-3"})}, axes)
+
+
+def decoded(asked: Study, data: Path) -> float:
+    """Megabytes of values in the gridded files, all loaded."""
+    files = input_files(asked, data)
     total = 0
-    for path in sorted({p for group in FILES for p in input_files(study, data)[group]}):
-        with xr.open_dataset(path, engine="netcdf4") as file:
-            total += file.load().nbytes
+    for path in sorted({*files["weather"], *files["upper"], *files["chemistry"]}):
+        with ExitStack() as stack, tempfile.TemporaryDirectory(dir=data) as aside:
+            for inner in _inside(path, Path(aside)):
+                total += stack.enter_context(xr.open_dataset(inner, engine="netcdf4")).load().nbytes
     return total / 1e6
 
 
-def built(study: Study, data: Path, workers: int | str) -> float:
+def _inside(path: Path, aside: Path) -> list[Path]:
+    """A file, or those of an archive."""
+    if path.suffix != ".zip":
+        return [path]
+    with zipfile.ZipFile(path) as archive:
+        return [Path(archive.extract(name, aside)) for name in archive.namelist()]
+
+
+def built(asked: Study, data: Path, workers: int | str) -> float:
     """Megabytes of a cube's arrays, built and thrown away."""
     with tempfile.TemporaryDirectory(dir=data.parent) as folder:
-        cube = build(study, data, Path(folder) / "cube.zarr", workers=workers)
+        cube = build(asked, data, Path(folder) / "cube.zarr", workers=workers)
         return sum(array.nbytes for _, array in cube.group.arrays()) / 1e6
 
 
@@ -91,32 +173,33 @@ def _measured(work: Callable[[], float]) -> dict[str, float]:
     return {"seconds": seconds, "megabytes": size, "memory_gb": most[0], "memory_of_a_child_gb": most[1]}
 
 
-def by_dask(study: Study, data: Path, workers: int) -> float:
+def by_dask(asked: Study, data: Path, workers: int) -> float:
     """As `built`, on a cluster of so many workers on this machine."""
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster:
-        return built(study, data, cluster.scheduler_address)
+        return built(asked, data, cluster.scheduler_address)
 
 
 def main() -> None:
     """Measure, compare, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("twin", type=Path)
-    parser.add_argument("--months", type=int, default=12)
+    parser.add_argument("--days", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="where the files are made and removed; needs 20 GB for 100 days")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "cube.json")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as aside:
+    with tempfile.TemporaryDirectory(dir=asked.folder) as aside:
         parts = {}
-        for months in (1, asked.months):
-            (data := Path(aside) / f"{months}" / "data").mkdir(parents=True)
-            parts[months] = part_of(asked.twin.resolve(), data, months), data
-        few, many = (parts[m] for m in (1, asked.months))
+        for days in (FEW, asked.days):
+            (data := Path(aside) / f"{days}" / "data").mkdir(parents=True)
+            make(data, days)
+            parts[days] = study(days), data
+        few, many = (parts[d] for d in (FEW, asked.days))
         ways = {
             "decode": partial(decoded, *many),
             "build": partial(built, *many, 1),
-            "build, one month": partial(built, *few, 1),
+            "build, few days": partial(built, *few, 1),
             "build, one dask worker": partial(by_dask, *many, 1),
             "build, two dask workers": partial(by_dask, *many, 2),
         }
@@ -130,11 +213,11 @@ def main() -> None:
         "date": str(date.today()),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": {"airloom": airloom.__version__, "xarray": xr.__version__, "zarr": zarr.__version__},
-        "months": asked.months,
+        "days": [FEW, asked.days],
         "runs": middle,
         "spread_seconds": {n: [min(t["seconds"] for t in e), max(t["seconds"] for t in e)] for n, e in taken.items()},
         "build_to_decoding": middle["decode"]["seconds"] / middle["build"]["seconds"],
-        "memory_of_many_to_few": middle["build"]["memory_gb"] / middle["build, one month"]["memory_gb"],
+        "memory_of_many_to_few": middle["build"]["memory_gb"] / middle["build, few days"]["memory_gb"],
         "two_dask_workers_to_one": middle["build, one dask worker"]["seconds"]
         / middle["build, two dask workers"]["seconds"],
     }

@@ -146,3 +146,12 @@ def test_a_cube_is_shared_by_studies_that_differ_in_split_or_network():
     assert one.prepared() == other.prepared()
     assert parse(changed(stations__min_hours=20), where="").prepared() != one.prepared()
     assert parse(changed(hours=[0, 23]), where="").prepared() != one.prepared()
+
+
+def test_coarse_epochs_have_a_rate_of_their_own_or_the_phases():
+    coarse = [{"scales": 1, "epochs": 20, "learning_rate": 3e-3}, {"scales": 2, "epochs": 4}]
+    content = changed(phases__0__coarse=coarse, phases__0__learning_rate=1e-3)
+    content["method"] |= {"pyramid": True}
+    stages = parse(content, where="").phases[0].stages
+    assert [(scales, phase.epochs, phase.learning_rate) for phase, scales in stages][:2] == [(1, 20, 3e-3), (2, 4, 1e-3)]
+    assert (stages[-1][1], stages[-1][0].learning_rate) == (None, 1e-3)

@@ -295,6 +295,9 @@ class Coarse(Part):
 
     epochs: int = Field(gt=0, description="Passes over the days.")
     scales: int = Field(2, gt=0, description="How many, counted from that of the weather; cells halve from one to the next.")
+    learning_rate: float | None = Field(
+        None, gt=0, description="AdamW's rate at its highest; the phase's where it is not given."
+    )
 
 
 class Phase(Part):
@@ -337,8 +340,14 @@ class Phase(Part):
     @property
     def stages(self) -> tuple[tuple["Phase", int | None], ...]:
         """Its coarse epochs as phases of their own, each with its scales, and then itself, with all (None)."""
-        alike = {c.scales: {"epochs": c.epochs, "patience": c.epochs, "coarse": ()} for c in self.coarse}
-        return (*((self.model_copy(update=changes), scales) for scales, changes in alike.items()), (self, None))
+        return (*((self._of(coarse), coarse.scales) for coarse in self.coarse), (self, None))
+
+    def _of(self, coarse: Coarse) -> "Phase":
+        """The phase with its coarse epochs alone."""
+        rate = coarse.learning_rate or self.learning_rate
+        return self.model_copy(
+            update={"epochs": coarse.epochs, "patience": coarse.epochs, "learning_rate": rate, "coarse": ()}
+        )
 
     @field_validator("coarse")
     @classmethod
