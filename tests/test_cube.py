@@ -23,6 +23,7 @@ from airloom.cube.decode import decode
 from airloom.cube.normalise import Sums
 from airloom.cube.regrid import Bilinear
 from airloom.cube.store import Cube
+from airloom.cube.workers import crew
 from airloom.errors import DataError, StudyError
 from airloom.files import read_json, write_json
 from airloom.grid import Grid
@@ -367,15 +368,17 @@ class Sleeper:
 
 def test_a_worker_that_is_killed_names_the_remedy(tmp_path):
     plan = [Suicide(tmp_path / "a"), Suicide(tmp_path / "b")]
-    with pytest.raises(DataError, match=r"ended abruptly; 0 of 2 files are done\. Was memory short"):
-        list(decode(plan, 2))
+    with crew(2) as hands, pytest.raises(DataError, match=r"ended abruptly; 0 of 2 files are done\. Was memory short"):
+        list(decode(plan, hands))
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     code = (
         "if __name__ == '__main__':\n"
         "    from pathlib import Path; from tests.test_cube import Sleeper; from airloom.cube.decode import decode\n"
-        f"    list(decode([Sleeper(Path({str(tmp_path)!r}, n)) for n in 'ab'], 2))\n"
+        "    from airloom.cube.workers import crew\n"
+        "    with crew(2) as hands:\n"
+        f"        list(decode([Sleeper(Path({str(tmp_path)!r}, n)) for n in 'ab'], hands))\n"
     )
     (tmp_path / "parent.py").write_text(code)
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])

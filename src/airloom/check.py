@@ -33,7 +33,7 @@ from airloom.study import Study
 
 CHECK_STEPS = 3  # timed training steps
 PROBE = 64  # cells along the edge of their tiles, at most
-JOINING = 9  # times the memory of a block of days that joining them takes
+JOINING = 4  # times the memory of a block of days that joining them takes
 
 
 @dataclass
@@ -139,7 +139,7 @@ def _product(asked: Asked, paths: list[Path], workers: int, found: Findings, *, 
     stored = len(days) * (1 if asked.daily else HOURS) * math.prod(asked.shape) * 4
     found.seconds["prepare"] = found.seconds.get("prepare", 0) + one * len(files) / max(1, workers) * 1.1
     found.disk += 2.5 * stored  # parts and store
-    found.memory = max(found.memory, 3 * part.nbytes * max(1, workers) + JOINING * min(stored, BLOCK_BYTES))
+    found.memory = max(found.memory, max(3 * part.nbytes, JOINING * min(stored, BLOCK_BYTES)) * max(1, workers))
     if stored < IN_MEMORY:
         found.standing += stored
     elif cached and asked.group in INPUTS:

@@ -6,7 +6,9 @@ import math
 import platform
 import shutil
 import warnings
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -25,7 +27,7 @@ from airloom.cube.normalise import Sums
 from airloom.cube.stations import read_assimilated, read_stations
 from airloom.cube.store import CALENDAR, Cube
 from airloom.cube.weather import HOURS, whole_days
-from airloom.cube.workers import Workers
+from airloom.cube.workers import Crew, Workers, crew
 from airloom.errors import DataError
 from airloom.files import full_disk_named, sha256
 from airloom.ledger import Ledger
@@ -33,7 +35,7 @@ from airloom.progress import Progress, quiet
 from airloom.sources.members import matching
 from airloom.study import Study
 
-BLOCK_BYTES = 2**28  # of hourly fields that are joined at once; joining takes about nine times as much
+BLOCK_BYTES = 2**27  # of hourly fields that a worker joins at once; joining takes several times as much
 CHUNK_BYTES, CHUNK_DAYS, CHUNK_CELLS = 2**20, 32, 64  # a chunk is a day, or as many of them as make about a MB
 
 
@@ -41,21 +43,21 @@ def build(study: Study, data: Path, path: Path, *, workers: Workers = 2, progres
     """The study's cube at `path`, built from the files under `data`, or as it stands there if it is complete.
 
     An interrupted build goes on: decoded files and finished blocks of days are kept beside the store. `workers`: processes that
-    decode files, or the address of a dask scheduler whose workers see the same files under the same names.
+    decode and join files, or the address of a dask scheduler whose workers see the same files under the same names.
 
     Raises:
         DataError: a file is missing or broken, or the disk is full; or the files changed since the cube was built.
-        StudyError: the cube at `path` was made for another study; or as `airloom.cube.workers.pool`.
+        StudyError: the cube at `path` was made for another study; or as `airloom.cube.workers.crew`.
     """
     if path.exists():
         cube = Cube.open(path, study)
         _check_files(cube, study, data)
         return cube
     aside = path.with_name(f".{path.name}.building")
-    with full_disk_named(path):
+    with full_disk_named(path), crew(workers) as hands:
         group = _begin(study, data, aside)
         for asked in products(study):
-            _join(asked, data, group, aside, workers, progress)
+            _join(asked, data, group, aside, hands, progress)
         shutil.rmtree(aside / "parts", ignore_errors=True)
         group.attrs["complete"] = True
         with warnings.catch_warnings():
@@ -165,25 +167,36 @@ def _empty(group: zarr.Group, asked: Asked, days: int) -> None:
     group.create_array(f"{asked.group}_days", shape=(days,), dtype="bool", dimension_names=("time",))
 
 
-def _join(asked: Asked, data: Path, group: zarr.Group, aside: Path, workers: Workers, tell: Progress) -> None:
+def _join(asked: Asked, data: Path, group: zarr.Group, aside: Path, hands: Crew, tell: Progress) -> None:
     """Decode all files of a product, then write it block by block with its sums."""
     plan = Decode.plan(asked, matching(data, asked.files, f"{asked.group}.files"), aside / "parts")
-    for done in decode(plan, workers):
+    for done in decode(plan, hands):
         tell(f"decode {asked.group} files", done, len(plan))
-    parts = read_parts(plan, asked)
     days = group["time"][:].astype("datetime64[D]")
     blocks = _blocks(days, asked)
-    for done, block in enumerate(blocks):
+    left = [b for b in blocks if str(days[b.start]) not in group.attrs["sums"][asked.group]]
+    work = [partial(_write_block, plan, asked, days, block, aside) for block in left]
+    shared = group[asked.group].chunks[0] > 1  # two blocks may write into one chunk: then one after the other
+    told = (one() for one in work) if shared else hands.each(work, "blocks of days")
+    for done, (block, written) in enumerate(zip(left, told, strict=True), start=len(blocks) - len(left)):
         tell(f"join {asked.group}", done, len(blocks))
-        if str(days[block.start]) not in group.attrs["sums"][asked.group]:
-            _write_block(parts, asked, days, block, group)
+        _mark(asked, days, block, written, group)
     tell(f"join {asked.group}", len(blocks), len(blocks))
-    _note_outside(parts, asked, group)
+    _note_outside(read_parts(plan, asked), asked, group)
 
 
-def _write_block(parts: list[xr.Dataset], asked: Asked, days: np.ndarray, block: slice, group: zarr.Group) -> None:
-    """Some days of a product: values, which days are there, ledger and sums."""
-    ledger = Ledger()
+@dataclass(frozen=True)
+class _Written:
+    """What is to be kept of a block of days that was written: which days are there, on (time,), ledger and sums."""
+
+    there: np.ndarray
+    ledger: Ledger
+    sums: Sums
+
+
+def _write_block(plan: Sequence[Decode], asked: Asked, days: np.ndarray, block: slice, aside: Path) -> _Written:
+    """Write the values of some days of a product into the store at `aside`."""
+    parts, ledger = read_parts(plan, asked), Ledger()
     if asked.daily:
         values = daily_means(parts, asked, days[block], ledger)
         sums = Sums.of(np.moveaxis(values, 1, 0))
@@ -191,12 +204,18 @@ def _write_block(parts: list[xr.Dataset], asked: Asked, days: np.ndarray, block:
         values = whole_days(parts, asked, days[block], ledger)
         leading = (2, 3) if asked.vertical else (2,)  # channel, level
         sums = Sums.of(np.moveaxis(values, leading, range(len(leading))), leading=len(leading))
-    group[asked.group][block] = values
-    group[f"{asked.group}_days"][block] = np.isfinite(values.reshape(len(values), -1)[:, 0])  # a day is there whole or not
+    zarr.open_group(aside, mode="r+")[asked.group][block] = values
+    return _Written(np.isfinite(values.reshape(len(values), -1)[:, 0]), ledger, sums)  # a day is there whole or not
+
+
+def _mark(asked: Asked, days: np.ndarray, block: slice, written: _Written, group: zarr.Group) -> None:
+    """Note that a block of days is done."""
+    group[f"{asked.group}_days"][block] = written.there
     first = str(days[block.start])
     if asked.group != "ground":  # what it lacks, chemistry lacks too
-        group.attrs["ledger"] = {**group.attrs["ledger"], f"{asked.group} {first}": [asdict(e) for e in ledger.entries]}
-    done = {**group.attrs["sums"][asked.group], first: sums.to_json()}
+        entries = [asdict(e) for e in written.ledger.entries]
+        group.attrs["ledger"] = {**group.attrs["ledger"], f"{asked.group} {first}": entries}
+    done = {**group.attrs["sums"][asked.group], first: written.sums.to_json()}
     group.attrs["sums"] = {**group.attrs["sums"], asked.group: done}  # last: this marks the block as done
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from airloom.cube.regrid import Bilinear
-from airloom.cube.workers import LOST, Workers, pool
+from airloom.cube.workers import Crew
 from airloom.errors import DataError
 from airloom.files import fingerprint, whole
 from airloom.grid import Grid
@@ -163,38 +162,18 @@ class Decode:
             part.assign_attrs(outside=outside).to_netcdf(aside, engine="netcdf4")
 
 
-def decode(plan: Sequence[Decode], workers: Workers) -> Iterator[int]:
+def decode(plan: Sequence[Decode], crew: Crew) -> Iterator[int]:
     """Decode what is not yet there; yields how many files are done, each time one more is.
 
     Raises:
         DataError: as the source's `read` and `Bilinear.between`, or a worker was killed.
-        StudyError: as `airloom.cube.workers.pool`.
     """
     todo = [d for d in plan if not d.path.is_file()]
     done = len(plan) - len(todo)
     yield done
-    if workers == 1 or len(todo) < 2:
-        for one in todo:
-            one.run()
-            done += 1
-            yield done
-        return
-    with pool(workers) as executor:
-        futures = [executor.submit(one.run) for one in todo]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                done += 1
-                yield done
-        except LOST as error:
-            raise DataError(
-                f"a process that decodes files ended abruptly; {done} of {len(plan)} files are done. Was memory short? "
-                "Run again with fewer workers: it goes on. "
-                'A script of your own needs `if __name__ == "__main__":` around its calls.'
-            ) from error
-        finally:
-            for future in futures:
-                future.cancel()
+    for _ in crew.each([one.run for one in todo], "files"):
+        done += 1
+        yield done
 
 
 def read_parts(plan: Sequence[Decode], asked: Asked) -> list[xr.Dataset]:

@@ -40,12 +40,12 @@ def on_times(parts: Sequence[xr.Dataset], asked: Asked, times: np.ndarray, ledge
     absent = [n for n in asked.variables if not any(n in p for p in parts)]
     # a sum that ends at the next midnight belongs to this period, so parts are taken up to and with it
     close = [p for p in parts if p.indexes["time"][0] <= times[-1] + 1 and p.indexes["time"][-1] >= times[0]]
-    near = [p.sel(time=(p.time >= times[0]) & (p.time <= times[-1] + 1)).load() for p in close]
+    near = [p.sel(time=slice(times[0], times[-1] + 1)).load() for p in close]
     near = [p.assign_attrs(asked=" ".join(absent)) for p in near if p.sizes["time"]]  # others may lack for a while
     if near:
         joined = GRIDDED[asked.source]().combine(near, ledger)
         dim = next((d for d in VERTICAL if d in joined.dims), None)
-        joined = joined.reindex({dim: list(asked.vertical)}) if dim else joined
+        joined = joined.reindex({dim: list(asked.vertical)}, copy=False) if dim else joined
         found = joined.time.to_numpy().astype("datetime64[h]")
         at = np.minimum(np.searchsorted(times, found), len(times) - 1)
         asked_for = times[at] == found

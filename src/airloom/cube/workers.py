@@ -1,18 +1,20 @@
-"""Who decodes files: processes of this machine, or the workers of a dask cluster."""
+"""Who decodes files and joins them: processes of this machine, or the workers of a dask cluster."""
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing import get_context, parent_process
+from typing import TypeVar
 
-from airloom.errors import StudyError
+from airloom.errors import DataError, StudyError
 
 Workers = int | str  # so many processes here, or the address of a dask scheduler
 
+T = TypeVar("T")
 ANSWER = "20s"  # in which a scheduler must answer
 
 if find_spec("distributed"):
@@ -23,34 +25,78 @@ else:
     LOST = (BrokenProcessPool,)
 
 
+class Crew:
+    """Who works: processes here, the workers of a cluster, or, where there is no executor, this process.
+
+    `with crew(workers) as one: ...`
+    """
+
+    def __init__(self, executor: Executor | None) -> None:
+        self._executor = executor
+
+    def each(self, work: Sequence[Callable[[], T]], what: str) -> Iterator[T]:
+        """What each piece of work gives, in order; `what` the pieces are.
+
+        Raises:
+            DataError: a worker was killed; or what a piece raises.
+        """
+        if self._executor is None or len(work) < 2:
+            yield from (one() for one in work)
+            return
+        futures = [self._executor.submit(one) for one in work]
+        done = 0
+        try:
+            for future in futures:
+                yield future.result()
+                done += 1
+        except LOST as error:
+            raise DataError(
+                f"a process that works on {what} ended abruptly; {done} of {len(work)} {what} are done. Was memory short? "
+                "Run again with fewer workers: it goes on. "
+                'A script of your own needs `if __name__ == "__main__":` around its calls.'
+            ) from error
+        finally:
+            for future in futures:
+                future.cancel()
+
+
 @contextmanager
-def pool(workers: Workers) -> Iterator[Executor]:
-    """An executor while the block lasts; what it was given and has not begun is then dropped.
+def crew(workers: Workers) -> Iterator[Crew]:
+    """A crew while the block lasts; what it was given and has not begun is then dropped.
 
     Raises:
         StudyError: a scheduler is asked for and dask.distributed is absent, none answers there, or one of its workers has more
             than one thread.
     """
-    if isinstance(workers, int):
+    if workers == 1:
+        yield Crew(None)
+    elif isinstance(workers, int):
         executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
         try:
-            yield executor
+            yield Crew(executor)
         finally:
             executor.shutdown(cancel_futures=True)
-        return
+    else:
+        with _of_cluster(workers) as theirs:
+            yield Crew(theirs)
+
+
+@contextmanager
+def _of_cluster(address: str) -> Iterator[Executor]:
+    """The workers of the scheduler at an address."""
     if not find_spec("distributed"):
         raise StudyError('--scheduler: dask.distributed is not installed. Run `pip install "airloom[cluster]"`.')
     from distributed import Client
 
     try:
-        client = Client(workers, timeout=ANSWER)
+        client = Client(address, timeout=ANSWER)
     except (OSError, ValueError) as error:
-        raise StudyError(f"--scheduler: no dask scheduler answers at {workers} within {ANSWER}. Is it running?") from error
+        raise StudyError(f"--scheduler: no dask scheduler answers at {address} within {ANSWER}. Is it running?") from error
     with client:
         threads = [worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
         if any(n > 1 for n in threads):
             raise StudyError(
-                f"--scheduler: a worker at {workers} has {max(threads)} threads, and the libraries that read files bear one. "
+                f"--scheduler: a worker at {address} has {max(threads)} threads, and the libraries that read files bear one. "
                 "Start workers with --nthreads 1, and more of them."
             )
         with client.get_executor() as executor:

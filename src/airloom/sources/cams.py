@@ -25,6 +25,7 @@ from airloom.sources.base import GriddedSource, Variable
 from airloom.sources.era5_hours import FINAL, PRELIMINARY, Series, joined
 from airloom.sources.members import Member, members
 from airloom.sources.netcdf import opened
+from airloom.sources.ordered import ordered
 
 Box = tuple[float, float, float, float]  # west, south, east, north [degrees]
 Hours = tuple[np.datetime64, np.datetime64]  # first and last, both included
@@ -190,7 +191,7 @@ class CAMSEurope(GriddedSource):
             "latitude": ("latitude", latitude[rows][southward], {"units": "degrees_north"}),
             "longitude": ("longitude", longitude[columns][eastward], {"units": "degrees_east"}),
         }
-        values = values[:, up][..., southward, :][..., eastward]
+        values = ordered(ordered(ordered(values, up, 1), southward, -2), eastward, -1)
         return xr.DataArray(values, coords, [*coords], array.name, {"units": self.variables[str(array.name)].units})
 
     def _require(self, parts: Sequence[xr.Dataset]) -> None:

@@ -15,6 +15,7 @@ from airloom.sources.era5_hours import HOUR, PRELIMINARY, Series, joined, packin
 from airloom.sources.era5_netcdf import read_netcdf, span_of_netcdf
 from airloom.sources.era5_variables import PRESSURE, SINGLE, SURFACE, Parameter, canonical
 from airloom.sources.members import Member
+from airloom.sources.ordered import ordered
 
 HOUR_SECONDS, DAY_SECONDS = 3600, 86400
 
@@ -110,7 +111,7 @@ class ERA5(GriddedSource, ABC):
                 found = "pressure levels" if field.level is not None else "no pressure level"
                 raise DataError(f"{label}: {name} has {found}; {self.title} has {'some' if self.levels else 'none'}.")
             series, attrs = self._converted(name, field, label)
-            values = series.values[..., southward, :][..., eastward]
+            values = ordered(ordered(series.values, southward, -2), eastward, -1)
             coords = {"time": series.time, **({"level": field.level} if field.level is not None else {}), **place}
             arrays[name] = xr.DataArray(values, coords, [*coords], name, attrs)
             expver.update(zip(series.time.tolist(), series.expver.tolist(), strict=True))
@@ -151,7 +152,7 @@ class ERA5(GriddedSource, ABC):
                 f"{' and accumulated 1' if sums else ''}. Keep the attributes of a part when regridding it."
             )
         if level is not None:
-            array = array.reindex(level=level)
+            array = array.reindex(level=level, copy=False)
         array = array.transpose("time", *(["level"] if level is not None else []), ...)
         time = part["time"].to_numpy().astype("datetime64[ns]")
         expver = part["expver"].to_numpy() if "expver" in part.coords else np.ones(len(time), int)

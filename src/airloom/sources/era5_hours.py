@@ -28,7 +28,10 @@ class Series:
     file: np.ndarray
 
     def at(self, where: np.ndarray) -> "Series":
-        """Some of its times, by index or mask."""
+        """Some of its times, by index or mask; itself where these are all of them, in order."""
+        where = np.flatnonzero(where) if where.dtype == bool else where
+        if len(where) == len(self.time) and (where == np.arange(len(where))).all():
+            return self
         return Series(self.time[where], self.values[where], self.expver[where], self.file[where])
 
 
@@ -53,7 +56,8 @@ def joined(name: str, pieces: Sequence[Series]) -> Series:
     """
     time, expver, file = (np.concatenate([getattr(p, k) for p in pieces]) for k in ("time", "expver", "file"))
     order = np.lexsort((expver, time))
-    whole = Series(time, np.concatenate([p.values for p in pieces]), expver, file).at(order)
+    values = pieces[0].values if len(pieces) == 1 else np.concatenate([p.values for p in pieces])
+    whole = Series(time, values, expver, file).at(order)
     first, counts = np.unique(whole.time, return_index=True, return_counts=True)[1:]
     result = whole.at(first)
     if len(first) == len(time):

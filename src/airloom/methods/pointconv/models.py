@@ -8,6 +8,7 @@ import numpy as np
 
 from airloom.cube.chemistry import daily_means
 from airloom.cube.decode import Asked, Decode, decode, read_parts
+from airloom.cube.workers import crew
 from airloom.errors import DataError
 from airloom.files import fingerprint
 from airloom.ledger import Ledger
@@ -63,8 +64,9 @@ def _read(study: FusionStudy, number: int, paths: list[Path], home: Path, worker
         heights, period = _heights(study) if place == 0 else (0.0,), (model.start, model.end)
         asked = Asked(f"models.{number}", model.source, tuple(model.files), (variable,), heights, study.target_grid, *period)
         plan = Decode.plan(asked, paths, home / "decoded")
-        for done in decode(plan, workers):
-            progress(f"read model {number + 1}, {variable}", done, len(plan))
+        with crew(workers) as hands:
+            for done in decode(plan, hands):
+                progress(f"read model {number + 1}, {variable}", done, len(plan))
         found.append(daily_means(read_parts(plan, asked), asked, days, ledger))
     there = np.all([np.isfinite(f).all((1, 2, 3)) for f in found], 0)
     if not there.any():
