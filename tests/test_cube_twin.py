@@ -175,9 +175,8 @@ def test_a_cube_joined_in_blocks_is_the_cube_joined_at_once(twin_files, tmp_path
     np.testing.assert_allclose(
         cube.scale("upper", [2019]).mean, cube.group["upper"][:].astype(float).mean((0, 1, 4, 5)), rtol=1e-9
     )
-    monkeypatch.undo()
+    assert contents(build(study, twin_files, tmp_path / "two.zarr", workers=2).path) == blocks  # joined by two processes
     for target in ("whole_days", "daily_means"):
-        monkeypatch.setattr("airloom.cube.build.BLOCK_BYTES", 1)
         with monkeypatch.context() as patch:
             interrupted(patch, f"airloom.cube.build.{target}", 2, study, twin_files, tmp_path / f"{target}.zarr")
         assert contents(build(study, twin_files, tmp_path / f"{target}.zarr", workers=1).path) == blocks
@@ -194,6 +193,13 @@ def hourly(hours: int, height: float, value: float) -> xr.Dataset:
     values = np.broadcast_to(np.arange(hours, dtype=np.float32)[:, None, None, None] * value, (hours, 1, 1, 2))
     coords = {"time": time, "height": [height], "stream": ("time", np.ones(hours, int))}
     return xr.Dataset({"no2": (("time", "height", "y", "x"), values, {"units": "ug m-3"})}, coords, {"asked": "no2"})
+
+
+def test_a_daily_mean_is_of_the_hours_of_its_day_in_whatever_order():
+    part = hourly(24, 0, 1)
+    shuffled = part.isel(time=np.random.default_rng(0).permutation(24))
+    assert _means(shuffled, (0, 24)).no2.values.ravel().tolist() == [11.5, 11.5]
+    assert _means(part, (0, 24)).time.values == DAYS[0].astype("datetime64[ns]")
 
 
 def test_a_daily_mean_needs_eighteen_hours():

@@ -99,9 +99,22 @@ def _means(part: xr.Dataset, hours: Hours) -> xr.Dataset:
         part = part.isel(time=part["time"].dt.hour.isin(range(*hours)).to_numpy())
     if not part.sizes["time"]:
         return part
-    by_day = part.drop_vars("stream").resample(time="1D")
-    means = by_day.mean().where(by_day.count() >= least_hours(hours))
-    return means.assign_coords(stream=part["stream"].resample(time="1D").max()).assign_attrs(part.attrs)
+    if not part.indexes["time"].is_monotonic_increasing:
+        part = part.sortby("time")
+    days, first = np.unique(part["time"].to_numpy().astype("datetime64[D]"), return_index=True)
+
+    def mean(array: xr.DataArray) -> xr.DataArray:
+        values = array.transpose("time", ...).to_numpy()
+        there = np.isfinite(values)
+        count = np.add.reduceat(there, first, axis=0, dtype=np.int16)
+        total = np.add.reduceat(np.where(there, values, np.float32(0)), first, axis=0)
+        means = np.where(count >= least_hours(hours), total / count.clip(1), np.nan).astype(np.float32)
+        coords = {n: c for n, c in array.coords.items() if "time" not in c.dims}
+        return xr.DataArray(means, coords, ["time", *(d for d in array.dims if d != "time")], attrs=array.attrs)
+
+    stream = np.maximum.reduceat(part["stream"].to_numpy(), first)
+    found = xr.Dataset({n: mean(a) for n, a in part.data_vars.items()}, attrs=part.attrs)
+    return found.assign_coords(time=days.astype("datetime64[ns]"), stream=("time", stream))
 
 
 def products(study: Study) -> list[Asked]:
