@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +26,7 @@ from airloom.cube.decode import decode
 from airloom.cube.normalise import Sums
 from airloom.cube.regrid import Bilinear
 from airloom.cube.store import Cube
-from airloom.cube.workers import crew
+from airloom.cube.workers import Crew, crew
 from airloom.errors import DataError, StudyError
 from airloom.files import read_json, write_json
 from airloom.grid import Grid
@@ -370,6 +373,19 @@ def test_a_worker_that_is_killed_names_the_remedy(tmp_path):
     plan = [Suicide(tmp_path / "a"), Suicide(tmp_path / "b")]
     with crew(2) as hands, pytest.raises(DataError, match=r"ended abruptly; 0 of 2 files are done\. Was memory short"):
         list(decode(plan, hands))
+
+
+def test_workers_may_have_another_working_folder(small, built, tmp_path, monkeypatch):
+    @contextmanager
+    def elsewhere(workers):
+        with ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=os.chdir, initargs=("/",)
+        ) as executor:
+            yield Crew(executor)
+
+    monkeypatch.setattr("airloom.cube.build.crew", elsewhere)
+    monkeypatch.chdir(tmp_path)
+    assert contents(build(small.study, small.data, Path("a.zarr"), workers=2).path) == contents(built.path)
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path):

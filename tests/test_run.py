@@ -287,6 +287,28 @@ def test_fields_of_weights_that_have_changed_are_made_anew(copy):
     assert not np.array_equal(read(path).no2, before)
 
 
+def test_weights_that_cannot_be_read_leave_the_field_where_it_is(copy):
+    field = copy._products.path(("dacno2", 3))
+    (trained(copy, 3) / "best.safetensors").write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match="is no whole checkpoint"):
+        copy.predict()
+    assert read(field).sizes["time"]
+
+
+def test_fields_that_were_drawn_otherwise_are_drawn_again_to_the_last_file(copy, small, tmp_path, monkeypatch):
+    run = Run(changed(small.study, {"assimilation": {}}), small.data, tmp_path / "drawn")
+    run.cube_path.parent.mkdir(parents=True)
+    shutil.copytree(copy.cube_path, run.cube_path)
+    run.train()
+    run.predict()
+    monkeypatch.setattr("airloom.infer.assimilate.OFFSET", 30.0)
+    monkeypatch.setattr("airloom.products.DRAWN", "another")
+    before = read(run.netcdf).no2.to_numpy()
+    run.predict()
+    assert read(run.netcdf).attrs["drawn"] == "another"
+    assert not np.array_equal(read(run.netcdf).no2, before)
+
+
 def test_two_runs_share_a_cube(copy):
     other = Run(changed(copy.study, {"seed": 1}), copy.data, copy.folder.parent / "other", workers=1)
     other.prepare()

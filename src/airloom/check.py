@@ -185,7 +185,8 @@ def _training(study: Study, stations: Stations, workers: int, found: Findings) -
         found.seconds[f"train phase {phase.number} (at most)"] = float(rounds * seconds)
         kept = max(kept, step.kept * phase.batch * side_by_side)
     tested = np.isin(years, study.verification.years).sum()
-    compared = min(np.isin(years, study.taught_years).sum(), DAYS) if study.assimilation else 0
+    taught = np.isin(years, study.taught_years(max(p.number for p in study.phases)))
+    compared = min(taught.sum(), DAYS) if study.assimilation else 0
     alone = _step(study, channels, samples_at_once(study.tiles.size, len(study.levels)), 1)
     found.seconds["predict"] = float((tested * len(study.phases) + compared) * windows * alone.forward * study.members)
     rows, columns = study.target_grid.shape

@@ -128,7 +128,9 @@ def by_rows(found: tuple[np.ndarray, np.ndarray], gammas: Iterable[np.ndarray]) 
     station's own share, is left out everywhere: a map has no spike in a station's cell.
     """
     weights, base = found
-    return base[:, None, None] + np.stack([weights @ gamma for gamma in gammas], axis=1)
+    maps = np.stack([weights @ gamma for gamma in gammas], axis=1)
+    maps += base[:, None, None]
+    return maps
 
 
 def _bordered(gamma: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import xarray as xr
 
 import airloom
 from airloom.errors import StudyError
+from airloom.infer.assimilate import DRAWN
 from airloom.infer.fields import read
 from airloom.methods.registry import method
 from airloom.parts import Phase
@@ -16,6 +17,7 @@ from airloom.verify.tables import model_title
 from airloom.verify.volumes import ASSIMILATED, Model
 
 TRAINING = "-training"  # ends the name of a method whose field is of days of training
+MADE_BY = "weights", "drawn"  # attributes in which a field differs that is to be made anew
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,15 @@ class Products:
 
     def attributes(self, model: Model, weights: str) -> dict[str, str]:
         """Global attributes of a field; `weights` is the digest of those that made it."""
+        name, what = model[0], model_title(*model).split(", ", 1)[1]
+        drawn = {"drawn": DRAWN} if name.endswith(ASSIMILATED) else {}
         return {
-            "title": f"{self.study.title}, {model_title(*model).split(', ', 1)[1]}",
+            "title": f"{self.study.title}, {what}{', days of training' if name.endswith(TRAINING) else ''}",
             "source": f"airloom {airloom.__version__}, {method(self.study.method.name).title}",
             "references": "DACNO2: Sun et al., a multi-constraint deep learning framework for 3D NO2 fields",
             "institution": "not stated",
             "weights": weights,
+            **drawn,
         }
 
     def read(self, model: Model, days: int) -> xr.Dataset:

@@ -39,7 +39,7 @@ from airloom.ledger import Ledger
 from airloom.members import side_by_side
 from airloom.networks import Networks
 from airloom.parts import Phase
-from airloom.products import Products
+from airloom.products import MADE_BY, Products
 from airloom.progress import Progress
 from airloom.sample import evenly
 from airloom.stations import split
@@ -134,15 +134,16 @@ class Run(Carrier[Study]):
             with self._timed("assimilate"):
                 self._assimilate(self.study.assimilation.depth)
         last, file = self._field(self._products.models[-1]), self.netcdf
-        if not file.is_file() or any(read(file).attrs.get(k) != last.attrs[k] for k in ("title", "weights")):
+        if not file.is_file() or any(read(file).attrs.get(k) != last.attrs.get(k) for k in ("title", *MADE_BY)):
             with self._timed("write NetCDF"):
                 write_netcdf(last, file)
 
     def _predict(self, phase: Phase, model: Model, days: np.ndarray) -> None:
         """A phase's field of some days."""
+        network = self._networks.ensemble(phase)  # first: nothing is removed for weights that cannot be read
         path, attributes = self._fresh(model, phase)
         predict_field(
-            self._networks.ensemble(phase),
+            network,
             self._reader,
             self._tiles,
             days,
@@ -154,10 +155,11 @@ class Run(Carrier[Study]):
         )
 
     def _fresh(self, model: Model, phase: Phase) -> tuple[Path, dict[str, str]]:
-        """Where a field of a phase's weights goes, and its attributes; one of other weights is removed."""
+        """Where a field of a phase's weights goes, and its attributes; one that was made otherwise is removed."""
         path = self._products.path(model)
         attributes = self._products.attributes(model, self._networks.digest(phase))
-        if self.ranks.lead and path.exists() and read(path).attrs.get("weights") != attributes["weights"]:
+        found = read(path).attrs if self.ranks.lead and path.exists() else attributes
+        if any(found.get(k) != attributes.get(k) for k in MADE_BY):
             shutil.rmtree(path)
         return path, attributes
 
@@ -170,7 +172,7 @@ class Run(Carrier[Study]):
             self.cube,
             np.flatnonzero(self._test_days()),
             ~self._withheld,
-            self._misses(phase),
+            partial(self._misses, phase),
             path,
             depth=depth,
             scales=self._normaliser.levels,
@@ -181,19 +183,22 @@ class Run(Carrier[Study]):
 
     def _misses(self, phase: Phase) -> Misses | None:
         """What a phase's field misses of the chemistry model on days of training; None where no chemistry model taught it."""
-        if not self._compared.size:
+        days = self._compared
+        if not days.size:
             return None
-        field = read(self._products.path(self._products.of_training(phase)))
-        return Misses.of(field, self.cube, self._compared, self.study.chemistry_factor, self.study.pollutant)
+        field = self._products.read(self._products.of_training(phase), len(days))
+        return Misses.of(field, self.cube, days, self.study.chemistry_factor, self.study.pollutant)
 
     @property
     def _compared(self) -> np.ndarray:
-        """Days of training, indices, on which the phase that is drawn is compared with the chemistry model: none where nothing is
-        drawn, or where they are too few.
+        """Days of training, indices, on which the phase that is drawn is compared with the chemistry model, none of them predicted;
+        none at all where nothing is drawn, or where they are too few.
         """
-        taught = self.cube.usable & self.cube.chemistry_days & np.isin(self.cube.years, self.study.taught_years)
-        found = evenly(np.flatnonzero(taught), DAYS)
-        return found if self.study.assimilation and len(found) >= FEWEST else found[:0]
+        if not self.study.assimilation:
+            return np.empty(0, int)
+        taught = np.isin(self.cube.years, self.study.taught_years(self._products.drawn.number))
+        found = evenly(np.flatnonzero(taught & self.cube.usable & self.cube.chemistry_days & ~self._test_days()), DAYS)
+        return found if len(found) >= FEWEST else found[:0]
 
     def evaluate(self) -> dict[str, Any]:
         """Fields to scores beside baselines on the same split, at stations and, where the study has levels or a truth, in

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def evenly(found: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of what was found, evenly drawn, the first and the last among them.
+    """At most so many of what was found, two or more, evenly drawn, the first and the last among them.
 
     >>> evenly(np.array([3, 5, 7, 9, 11]), 3).tolist()
     [3, 7, 11]

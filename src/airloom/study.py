@@ -96,10 +96,9 @@ class Study(Part):
         """Years that the adaptive phase is tuned to."""
         return sorted({y for p in self.phases if p.number == 3 for y in p.years})
 
-    @property
-    def taught_years(self) -> list[int]:
-        """Years of the phases that a chemistry model teaches."""
-        return sorted({y for p in self.phases if p.loss.chemistry for y in p.years})
+    def taught_years(self, last: int) -> list[int]:
+        """Years of the phases that a chemistry model teaches, up to the phase of the number `last`."""
+        return sorted({y for p in self.phases if p.loss.chemistry and p.number <= last for y in p.years})
 
     @cached_property
     def chemistry_factor(self) -> int:

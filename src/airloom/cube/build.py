@@ -6,9 +6,8 @@ import math
 import platform
 import shutil
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -53,7 +52,7 @@ def build(study: Study, data: Path, path: Path, *, workers: Workers = 2, progres
         cube = Cube.open(path, study)
         _check_files(cube, study, data)
         return cube
-    aside = path.with_name(f".{path.name}.building")
+    aside = path.absolute().with_name(f".{path.name}.building")  # a worker may have another working folder
     with full_disk_named(path), crew(workers) as hands:
         group = _begin(study, data, aside)
         for asked in products(study):
@@ -175,14 +174,15 @@ def _join(asked: Asked, data: Path, group: zarr.Group, aside: Path, hands: Crew,
     days = group["time"][:].astype("datetime64[D]")
     blocks = _blocks(days, asked)
     left = [b for b in blocks if str(days[b.start]) not in group.attrs["sums"][asked.group]]
-    work = [partial(_write_block, plan, asked, days, block, aside) for block in left]
+    work = [partial(_write_block, tuple(plan), asked, days, block, aside) for block in left]
     shared = group[asked.group].chunks[0] > 1  # two blocks may write into one chunk: then one after the other
-    told = (one() for one in work) if shared else hands.each(work, "blocks of days")
-    for done, (block, written) in enumerate(zip(left, told, strict=True), start=len(blocks) - len(left)):
+    found = (Crew(None) if shared else hands).each(work, "blocks of days")
+    tell(f"join {asked.group}", len(blocks) - len(left), len(blocks))
+    for done, (index, written) in enumerate(found, start=len(blocks) - len(left) + 1):
+        _mark(asked, days, left[index], written, group)
         tell(f"join {asked.group}", done, len(blocks))
-        _mark(asked, days, block, written, group)
-    tell(f"join {asked.group}", len(blocks), len(blocks))
-    _note_outside(read_parts(plan, asked), asked, group)
+    _note_outside(_opened(tuple(plan), asked), asked, group)
+    _opened.cache_clear()
 
 
 @dataclass(frozen=True)
@@ -194,9 +194,15 @@ class _Written:
     sums: Sums
 
 
-def _write_block(plan: Sequence[Decode], asked: Asked, days: np.ndarray, block: slice, aside: Path) -> _Written:
+@lru_cache(1)  # a worker writes many blocks of one product
+def _opened(plan: tuple[Decode, ...], asked: Asked) -> list[xr.Dataset]:
+    """As `read_parts`."""
+    return read_parts(plan, asked)
+
+
+def _write_block(plan: tuple[Decode, ...], asked: Asked, days: np.ndarray, block: slice, aside: Path) -> _Written:
     """Write the values of some days of a product into the store at `aside`."""
-    parts, ledger = read_parts(plan, asked), Ledger()
+    parts, ledger = _opened(plan, asked), Ledger()
     if asked.daily:
         values = daily_means(parts, asked, days[block], ledger)
         sums = Sums.of(np.moveaxis(values, 1, 0))
@@ -214,9 +220,16 @@ def _mark(asked: Asked, days: np.ndarray, block: slice, written: _Written, group
     first = str(days[block.start])
     if asked.group != "ground":  # what it lacks, chemistry lacks too
         entries = [asdict(e) for e in written.ledger.entries]
-        group.attrs["ledger"] = {**group.attrs["ledger"], f"{asked.group} {first}": entries}
-    done = {**group.attrs["sums"][asked.group], first: written.sums.to_json()}
+        group.attrs["ledger"] = _with(group.attrs["ledger"], f"{asked.group} {first}", entries, beside=asked.group)
+    done = _with(group.attrs["sums"][asked.group], first, written.sums.to_json())
     group.attrs["sums"] = {**group.attrs["sums"], asked.group: done}  # last: this marks the block as done
+
+
+def _with(known: dict[str, Any], name: str, content: Any, beside: str = "") -> dict[str, Any]:
+    """What is known and one more; names that begin with `beside` in order, whichever block of days was done first."""
+    every = {**known, name: content}
+    mine = sorted(n for n in every if n.startswith(beside))
+    return {n: every[n] for n in every if n not in mine} | {n: every[n] for n in mine}
 
 
 def _note_outside(parts: list[xr.Dataset], asked: Asked, group: zarr.Group) -> None:

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -34,20 +34,20 @@ class Crew:
     def __init__(self, executor: Executor | None) -> None:
         self._executor = executor
 
-    def each(self, work: Sequence[Callable[[], T]], what: str) -> Iterator[T]:
-        """What each piece of work gives, in order; `what` the pieces are.
+    def each(self, work: Sequence[Callable[[], T]], what: str) -> Iterator[tuple[int, T]]:
+        """The number of each piece of work and what it gives, as they are done; `what` the pieces are.
 
         Raises:
             DataError: a worker was killed; or what a piece raises.
         """
         if self._executor is None or len(work) < 2:
-            yield from (one() for one in work)
+            yield from ((number, one()) for number, one in enumerate(work))
             return
-        futures = [self._executor.submit(one) for one in work]
+        numbers = {self._executor.submit(one): number for number, one in enumerate(work)}
         done = 0
         try:
-            for future in futures:
-                yield future.result()
+            for future in as_completed(numbers):
+                yield numbers[future], future.result()
                 done += 1
         except LOST as error:
             raise DataError(
@@ -56,7 +56,7 @@ class Crew:
                 'A script of your own needs `if __name__ == "__main__":` around its calls.'
             ) from error
         finally:
-            for future in futures:
+            for future in numbers:
                 future.cancel()
 
 

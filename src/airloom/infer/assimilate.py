@@ -13,7 +13,7 @@ concentrations do. exp(b) is the mean of exp(error) of `day` over the training s
 logarithms, turned back, is below the mean (Duan's smearing, 1983).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from airloom.kriging import by_rows, coefficients, distances, fit, from_others
 from airloom.progress import Progress
 from airloom.standing import OFFSET, log_ratio, told_by_maps, two_way
 
+DRAWN = "2"  # changes with how fields are drawn, so that those that were drawn otherwise are made anew
 NEAR = 4000.0  # m over which what stands at a station differs from its neighbours by nothing but chance
 BLOCK = 16  # days whose maps are kriged at once
 
@@ -35,7 +36,7 @@ def assimilate_field(
     cube: Cube,
     days: np.ndarray,
     seen: np.ndarray,
-    misses: Misses | None,
+    misses: Callable[[], Misses | None],
     path: Path,
     *,
     depth: float,
@@ -52,7 +53,7 @@ def assimilate_field(
         cube: whose stations are used.
         days: indices into the cube.
         seen: bool on (station,): the training stations; others are not read.
-        misses: of the network that made the field; None where no chemistry model taught it.
+        misses: gives those of the network that made the field, if they are needed; None where no chemistry model taught it.
         path: of the Zarr store.
         depth: height over which the correction fades by e [m].
         scales: on (level,), how much smaller concentrations are than at the ground; `Normaliser.levels`.
@@ -77,7 +78,7 @@ def assimilate_field(
     ratio = log_ratio(observed, at_cells(field, *cells, cube.days[days], pollutant))
     own, apart = two_way(ratio), distances(x, y)
     of_day = ratio - own
-    alike = likeness(fit(of_day, apart), misses, sites, of_day)
+    alike = likeness(fit(of_day, apart), misses(), sites, of_day)
     gamma = alike.among(sites)
     weights, base = coefficients(gamma, of_day)
     told = told_by_maps(own, np.isfinite(ratio).sum(0), cube, *cells)

@@ -6,8 +6,9 @@ ensemble optimal interpolation (Evensen, 2003) their covariance is tapered by di
 chance; it takes a share of the variogram's place.
 """
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -22,19 +23,21 @@ from airloom.standing import log_ratio
 from airloom.verify.days import chemistry
 from airloom.verify.volumes import block_mean
 
-DAYS = 96  # of training on which network and teacher are compared
-FEWEST = 12  # of which a covariance says something
+DAYS, FEWEST = (
+    96,
+    12,
+)  # of training on which network and teacher are compared: at most, and of which a covariance says something
 SHARES = 0.25, 0.5, 0.75  # of the misses; something is left to the variogram, whose nugget is the stations' own
 TAPERS = 100_000.0, 200_000.0, 400_000.0  # [m]
-ASKED = 24  # days of which stations, left out in turn, say what share and taper are best
+ASKED, STATIONS = 24, 30  # days of which as many stations, left out in turn, say what share and taper are best
 
 
 @dataclass(frozen=True)
 class Misses:
-    """What the chemistry model has and the network lacks: log ratios of the lowest level on (day, y, x) of the chemistry model's
-    cells, less each cell's mean and over √(days − 1), so that products summed over days are covariances; 0 where there is none.
+    """What the chemistry model has and the network lacks, of some days and on the chemistry model's cells.
 
-    `factor`: grid cells along one of its cells.
+    `deviations`: log ratios of the lowest level less each cell's mean, divided by √(days − 1), so that products summed over days are
+    covariances; on (day, y, x), 0 where there is none. `factor`: grid cells along one of the cells.
     """
 
     deviations: np.ndarray
@@ -42,12 +45,12 @@ class Misses:
 
     @classmethod
     def of(cls, field: xr.Dataset, cube: Cube, days: np.ndarray, factor: int, pollutant: str = "no2") -> "Misses":
-        """Of a field [µg m⁻³] of `days`, which are indices into the cube, FEWEST at least."""
+        """Of a field [µg m⁻³] that holds `days`, indices into the cube, all of them and no others."""
         model, ground = chemistry(cube, days), surface(field, pollutant)
         found = np.empty((len(days), *(n // factor for n in cube.grid.shape)), np.float32)
         for i in range(len(days)):
             found[i] = log_ratio(model(i)[0], block_mean(ground.isel(time=i).to_numpy(), factor))
-        return cls(np.nan_to_num(found - found.mean(0)) / np.sqrt(len(days) - 1), factor)
+        return cls(np.nan_to_num(found - found.mean(0)) / math.sqrt(len(days) - 1), factor)
 
     def at(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
         """In cells of the grid, bilinear, on (place, day)."""
@@ -76,7 +79,7 @@ class Likeness:
     variogram: Variogram
     misses: Misses | None = None
     share: float = 0.0
-    taper: float = 1.0
+    taper: float = math.inf
 
     def among(self, sites: Sites) -> np.ndarray:
         """On (station, station)."""
@@ -91,25 +94,43 @@ class Likeness:
             apart = np.hypot(sites.x[:, None] - grid.x, (sites.y - centre)[:, None])
             yield self._blend(self.variogram(apart), apart, missed, self._missed(np.full_like(columns, row), columns))
 
-    def _missed(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-        """On (place, day); of no day where there are no misses."""
-        return self.misses.at(row, column) if self.misses else np.empty((len(row), 0))
+    def _missed(self, row: np.ndarray, column: np.ndarray) -> np.ndarray | None:
+        """On (place, day)."""
+        return self.misses.at(row, column) if self.misses else None
 
-    def _blend(self, gamma: np.ndarray, apart: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    def _blend(self, gamma: np.ndarray, apart: np.ndarray, one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray:
         """Of places that are so far `apart`, where the misses are those of `one` and `other`."""
+        if one is None or other is None:
+            return gamma
         return (1 - self.share) * gamma - self.share * (one @ other.T) * np.exp(-((apart / self.taper) ** 2) / 2)
 
 
 def likeness(variogram: Variogram, misses: Misses | None, sites: Sites, values: np.ndarray) -> Likeness:
-    """Of `values` on (time, station), NaN where there is none: with that share and taper, or none, with which stations err least
-    when each is left out and kriged from the others of its time.
+    """Of `values` on (time, station), NaN where there is none: with that share and taper of the misses with which stations err least when
+    each is left out and kriged from the others of its time; with none where these err less by no more than chance would have it, or
+    where stations are few.
     """
-    asked = values[evenly(np.flatnonzero(np.isfinite(values).sum(1) > 1), ASKED)]
-    candidates = [Likeness(variogram)]
-    if misses and len(asked):
-        candidates += [Likeness(variogram, misses, share, taper) for share in SHARES for taper in TAPERS]
+    alone = Likeness(variogram)
+    asked = values[evenly(np.flatnonzero(np.isfinite(values).sum(1) >= STATIONS), ASKED)]
+    if misses is None or len(asked) < 2:
+        return alone
+    scaled = _as_large_as(variogram, misses, sites)
+    candidates = [Likeness(variogram, scaled, share, taper) for share in SHARES for taper in TAPERS]
 
-    def error(candidate: Likeness) -> float:
-        return float(np.nanmean((asked - from_others(candidate.among(sites), asked)) ** 2))
+    def errors(one: Likeness) -> np.ndarray:
+        return np.nanmean((asked - from_others(one.among(sites), asked)) ** 2, axis=1)
 
-    return min(candidates, key=error) if len(candidates) > 1 else candidates[0]
+    each = [errors(one) for one in candidates]
+    best = min(range(len(each)), key=lambda i: each[i].mean())
+    gained = errors(alone) - each[best]
+    return candidates[best] if gained.mean() > gained.std(ddof=1) / math.sqrt(len(gained)) else alone
+
+
+def _as_large_as(variogram: Variogram, misses: Misses, sites: Sites) -> Misses:
+    """The misses times a number, so that between stations they vary as the variogram has it: a share says then what it is worth."""
+    missed, pairs = misses.at(sites.row, sites.column), np.triu_indices(len(sites.x), k=1)
+    covariance = missed @ missed.T
+    own = covariance.diagonal()
+    vary = ((own[:, None] + own) / 2 - covariance)[pairs].mean()
+    expected = variogram(distances(sites.x, sites.y)[pairs]).mean()
+    return replace(misses, deviations=misses.deviations * math.sqrt(expected / vary)) if vary > 0 else misses

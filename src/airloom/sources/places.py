@@ -12,8 +12,8 @@ from importlib.resources import files
 
 import numpy as np
 import polars as pl
-import torch
 import xarray as xr
+from scipy.special import ndtr
 
 from airloom.errors import DataError
 from airloom.grid import Grid
@@ -81,8 +81,7 @@ def spread(grid: Grid, x: np.ndarray, y: np.ndarray, population: np.ndarray) -> 
 
 def _share(edges: np.ndarray, centre: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """The part of each normal distribution that lies between neighbouring edges, on (place, cell)."""
-    z = torch.from_numpy((edges - centre[:, None]) / sigma[:, None])
-    return np.diff(torch.special.ndtr(z).numpy(), axis=1)
+    return np.diff(ndtr((edges - centre[:, None]) / sigma[:, None]), axis=1)
 
 
 def without_districts(lon: np.ndarray, lat: np.ndarray, population: np.ndarray) -> np.ndarray:
