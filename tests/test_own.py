@@ -10,6 +10,7 @@ from torch import nn
 from airloom.grid import Tile
 from airloom.learn.batches import Normaliser, Reader
 from airloom.learn.own import _at, own_shares
+from airloom.parts import Loss
 from airloom.standing import OFFSET
 from tests.memory_cube import COLUMNS, FACTOR, ROWS, memory_cube
 from tests.trainers import FEW, STATIONS, TILES, TIMES, TRAINING, Recorder, linear, phase, quiet, same, trainer
@@ -118,3 +119,12 @@ def test_going_on_finds_the_same_shares(tmp_path):
     parts = linear()
     trainer(tmp_path / "b", asked, parts, former=former, reader=Recorder(memory_cube(observed=observed))).run(quiet)
     assert same(whole.state_dict(), parts.state_dict())
+
+
+def test_a_phase_that_has_ended_asks_its_former_model_for_nothing(tmp_path):
+    asked = phase(start_from="former", epochs=1, own_shares=True, loss=Loss(former_ssim=1, ssim_cell=2000))
+    cube = memory_cube(observed=standing_out(2.0))
+    trainer(tmp_path, asked, linear(), former=linear(), reader=Recorder(cube)).run(quiet)
+    reader = Recorder(cube)
+    trainer(tmp_path, asked, linear(), former=linear(), reader=reader).run(quiet)
+    assert reader.asked == []

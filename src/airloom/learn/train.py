@@ -126,12 +126,24 @@ class PhaseTrainer:
             facts = load_state(self.state, self.network, self.optimiser, belongs_to=self.study)
             self.log = Log(**facts["log"])
         self.ranks.wait()  # until all have read it
+        if not self._over():  # else nothing of the former model is asked for
+            self._ask_former(progress)
+            self._epochs(progress)
+        self.ranks.wait()  # until the best weights are written
+        load_weights(self.best, self.network, belongs_to=self.study)
+        return self.log
+
+    def _ask_former(self, progress: Progress) -> None:
+        """What the phase needs of the model that it started from."""
         if self.former is not None and self.phase.loss.former_ssim:
             days = np.flatnonzero(self.sets.train_days | self.sets.check_days)
             asked = self.former, self.reader, self.tiles, days, self.phase.loss, self.name
             self.objective = replace(self.objective, former=remember(*asked, progress))
         if self.former is not None and self.phase.own_shares:
             self.own = own_shares(self.former, self.reader, self.tiles, self.sets, self.name, progress)
+
+    def _epochs(self, progress: Progress) -> None:
+        """Epoch after epoch until the phase ends."""
         board = Board(self.folder / "board", self.log.epoch) if self.ranks.lead else None
         try:
             with stop_asked() as asked_to_stop:
@@ -142,9 +154,6 @@ class PhaseTrainer:
         finally:
             if board:
                 board.close()
-        self.ranks.wait()  # until the best weights are written
-        load_weights(self.best, self.network, belongs_to=self.study)
-        return self.log
 
     def _over(self) -> bool:
         """Whether the phase has ended."""
