@@ -8,6 +8,8 @@ from airloom.methods.aqnet.score import OURS
 from airloom.methods.aqnet.study import Forecast, SeriesStudy
 from airloom.progress import Progress
 
+SLOWER = {"patchtst": 4}  # times as long a step as the others
+
 
 @dataclass(frozen=True)
 class Job:
@@ -39,5 +41,5 @@ def jobs_of(study: SeriesStudy) -> list[Job]:
     lines = [Job(t.name, f, REGRESSION, 0) for t in forecasts for f in folds]
     ours = [Job(t.name, f, OURS, m) for t in study.tasks for f in folds for m in range(study.practice.members)]
     others = [Job(t.name, None, b, 0) for t in forecasts for b in rivals]
-    cost = {t.name: t.window * t.steps for t in study.tasks}
-    return lines + sorted(ours + others, key=lambda j: -cost[j.task])
+    cost = {t.name: t.window * t.steps / (t.coarse if isinstance(t, Forecast) else 1) for t in study.tasks}
+    return lines + sorted(ours + others, key=lambda j: -cost[j.task] * SLOWER.get(j.which, 1))
