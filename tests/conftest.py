@@ -1,6 +1,8 @@
 """Where the real data lie, the study in little, and what every test shares."""
 
 import os
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,3 +82,30 @@ def twin_files(tmp_path_factory) -> Path:
 
     plan = Plan(date(2019, 1, 31), date(2019, 2, 1), lon=4.4, lat=50.9, size=128_000, cell=8000)
     return make(plan, tmp_path_factory.mktemp("twin") / "brussels")
+
+
+@pytest.fixture
+def copy(finished, small, tmp_path) -> "Run":
+    """The finished run and its cube, to be changed."""
+    from airloom.run import Run
+
+    shutil.copytree(finished.folder.parent, tmp_path / "runs")
+    return Run(small.study, small.data, tmp_path / "runs" / "small", workers=1)
+
+
+@pytest.fixture
+def airloom(monkeypatch, capsys):
+    """The command line: words in; exit code, output and messages out, their line breaks made spaces."""
+    from airloom import cli
+
+    def command(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["airloom", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        return code, " ".join(out.split()), " ".join(err.split())
+
+    return command

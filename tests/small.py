@@ -48,6 +48,7 @@ STUDY = {
     ],
     "verification": {"years": [2023], "draws": 100},
 }
+STAGES = ("prepare", "train", "predict", "evaluate", "report")
 MISSING_DAY, MISSING_HOUR = np.datetime64("2023-01-15"), np.datetime64("2022-12-20T05")
 DAYS = np.arange("2022-12-01", "2023-02-09", dtype="datetime64[D]")
 LATITUDE, LONGITUDE = np.arange(41.0, 39.8, -0.2), np.arange(-4.4, -2.9, 0.2)

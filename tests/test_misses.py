@@ -8,7 +8,7 @@ from airloom.infer.misses import SHARES, TAPERS, Likeness, Misses, Sites, likene
 from airloom.kriging import Variogram, by_rows, coefficients, from_others, on_grid
 from tests.memory_cube import SHAPE, memory_cube
 
-CELL, FACTOR = 2000.0, 4
+FACTOR = 4
 VALLEYS = 30  # days
 
 
@@ -100,9 +100,8 @@ def test_how_large_misses_are_plays_no_part():
 def test_misses_that_tell_nothing_are_left_out():
     draw = np.random.default_rng(3)
     at = sites(ROWS, COLUMNS)
-    values = draw.normal(0, 0.2, (24, 8))[
-        :, COLUMNS // 2
-    ]  # alike from north to south, where the misses are from west to east
+    of_column = draw.normal(0, 0.2, (24, 8))  # alike from north to south, where the misses are from west to east
+    values = of_column[:, COLUMNS // 2]
     found = likeness(Variogram(0.001, 0.04, 20e3), Misses(valleys(draw)[0], FACTOR), at, values)
     assert found.share == 0
 

@@ -1,6 +1,5 @@
-"""From files to a report on the small study, through `Run` and through the command line."""
+"""From files to a report on the small study, through `Run`."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,57 +16,21 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from airloom import cli
 from airloom.errors import CheckpointError, StudyError
 from airloom.facts import facts
 from airloom.infer.fields import read, written
 from airloom.run import Run
 from airloom.study import changed
+from tests.folders import CLOCKED, lasting
+from tests.small import STAGES
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
-STAGES = ("prepare", "train", "predict", "evaluate", "report")
-CLOCKED = ("timings.json", "report.html", "log.json", "state.safetensors", "board")  # they hold durations
 DATED = ("small.nc", "zarr.json")  # they hold the time of day when a field was made
-
-
-def files(folder: Path) -> dict[str, str]:
-    """Hashes of all files below a folder."""
-    every = (p for p in sorted(folder.rglob("*")) if p.is_file())
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in every}
-
-
-def lasting(folder: Path, *, without: tuple[str, ...] = CLOCKED) -> dict[str, str]:
-    """The same, without files that change from run to run though all that counts in them is equal."""
-    return {name: digest for name, digest in files(folder).items() if not set(Path(name).parts) & set(without)}
 
 
 def trained(run: Run, phase: int) -> Path:
     """Where the only member of a run keeps a phase."""
     return run.folder / f"phase-{phase}" / "member-1"
-
-
-@pytest.fixture
-def copy(finished, small, tmp_path) -> Run:
-    """The finished run and its cube, to be changed."""
-    shutil.copytree(finished.folder.parent, tmp_path / "runs")
-    return Run(small.study, small.data, tmp_path / "runs" / "small", workers=1)
-
-
-@pytest.fixture
-def airloom(monkeypatch, capsys):
-    """The command line: words in; exit code, output and messages out, their line breaks made spaces."""
-
-    def command(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["airloom", *map(str, words)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, " ".join(out.split()), " ".join(err.split())
-
-    return command
 
 
 # What a run leaves ------------------------------------------------------------------------------------------------------
@@ -370,89 +333,3 @@ def test_a_broken_checkpoint_is_named_and_may_be_removed(copy, finished, name):
     copy.train()
     ours, theirs = (load_file(trained(r, 3) / "best.safetensors") for r in (copy, finished))
     assert all(np.array_equal(ours[k], theirs[k]) for k in theirs)
-
-
-# The command line -------------------------------------------------------------------------------------------------------
-
-
-def test_check_tells_stations_dates_and_cost_and_writes_nothing(airloom, small, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    before = files(small.data)
-    code, out, _ = airloom("check", small.path, "--data", small.data)
-    assert code == 0
-    assert "weather: 3 files" in out
-    assert "2022-12-01T00 … 2023-02-09T00" in out
-    assert "stations: 6 cells, 2 withheld, 420 daily values" in out  # 70 days × 6
-    assert "2022: 124 values to train on, 62 withheld" in out  # 31 days × 4 and × 2
-    assert "type traffic is not used" in out
-    assert "estimate: " in out
-    assert "of disk" in out
-    assert files(small.data) == before
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("verb", ["check", "run", *STAGES])
-def test_help_teaches(airloom, verb):
-    code, out, _ = airloom(verb, "--help")
-    assert code == 0
-    assert "studies/madrid.yaml" in out
-    assert "AIRLOOM_DATA" in out
-    assert "--set seed=1" in out
-    assert "--empty" not in out
-    _, every, _ = airloom("--help")
-    assert verb in every
-
-
-def test_set_changes_the_study(airloom, small):
-    words = ["--set", "stations.split.withheld=[works]", "--set", "stations.use=[background, industrial, traffic]"]
-    code, out, _ = airloom("check", small.path, "--data", small.data, *words)
-    assert code == 0
-    assert "stations: 7 cells, 1 withheld" in out
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--set", "sed=1"], "'sed' is not a key there. nearest: 'seed'"),
-        (["--set", "phases.0.epoch=1"], "'epoch' is not a key there. nearest: 'epochs'"),
-        (["--set", "phases.7.epochs=1"], "'7' is not a key there. valid: 0, 1"),
-        (["--set", "seed"], "expected KEY=VALUE"),
-        (["--set", "seed=winter"], "found 'winter'"),
-        (["--set", "stations.split.withheld=[centr]"], "no station is called 'centr'; nearest: 'centre'"),
-    ],
-)
-def test_set_refuses_what_does_not_fit(airloom, small, words, message):
-    code, out, err = airloom("check", small.path, "--data", small.data, *words)
-    assert code == 1
-    assert message in err
-    assert "Traceback" not in out + err
-
-
-def test_without_a_data_folder_the_message_says_what_to_do(airloom, small, monkeypatch, tmp_path):
-    monkeypatch.delenv("AIRLOOM_DATA", raising=False)
-    code, _, err = airloom("prepare", small.path)
-    assert code == 1
-    for word in ("AIRLOOM_DATA", "--data", "weather/*.nc", "observed.csv"):
-        assert word in err
-    monkeypatch.setenv("AIRLOOM_DATA", str(tmp_path / "nowhere"))
-    err = airloom("prepare", small.path)[2]  # a long path may break the line after it
-    assert "nowhere" in err
-    assert "there is no such folder" in err
-    monkeypatch.setenv("AIRLOOM_DATA", str(small.data))
-    assert airloom("check", small.path)[0] == 0
-
-
-def test_the_verbs_one_by_one(airloom, copy, small):
-    before = lasting(copy.folder.parent)
-    for verb, told in zip(STAGES, ("small-", "small", "small.nc", "dacno2, phase 3", "report.html"), strict=True):
-        code, out, err = airloom(verb, small.path, "--data", small.data, "--folder", copy.folder, "--workers", 1)
-        assert code == 0, err
-        assert told in out
-    assert lasting(copy.folder.parent) == before
-
-
-def test_errors_end_without_a_traceback(airloom, small, tmp_path):
-    code, out, err = airloom("train", small.path, "--data", small.data, "--folder", tmp_path / "runs" / "small")
-    assert (code, out) == (1, "")
-    assert "StudyError" in err
-    assert "Traceback" not in err

@@ -8,7 +8,7 @@ import pytest
 from airloom.cube import workers
 from airloom.errors import DataError, StudyError
 from airloom.run import Run
-from tests.test_run import lasting
+from tests.folders import lasting
 
 distributed = pytest.importorskip("distributed")
 

@@ -168,20 +168,20 @@ def _empty(group: zarr.Group, asked: Asked, days: int) -> None:
 
 def _join(asked: Asked, data: Path, group: zarr.Group, aside: Path, hands: Crew, tell: Progress) -> None:
     """Decode all files of a product, then write it block by block with its sums."""
-    plan = Decode.plan(asked, matching(data, asked.files, f"{asked.group}.files"), aside / "parts")
+    plan = tuple(Decode.plan(asked, matching(data, asked.files, f"{asked.group}.files"), aside / "parts"))
     for done in decode(plan, hands):
         tell(f"decode {asked.group} files", done, len(plan))
     days = group["time"][:].astype("datetime64[D]")
     blocks = _blocks(days, asked)
     left = [b for b in blocks if str(days[b.start]) not in group.attrs["sums"][asked.group]]
-    work = [partial(_write_block, tuple(plan), asked, days, block, aside) for block in left]
+    work = [partial(_write_block, plan, asked, days, block, aside) for block in left]
     shared = group[asked.group].chunks[0] > 1  # two blocks may write into one chunk: then one after the other
     found = (Crew(None) if shared else hands).each(work, "blocks of days")
     tell(f"join {asked.group}", len(blocks) - len(left), len(blocks))
     for done, (index, written) in enumerate(found, start=len(blocks) - len(left) + 1):
         _mark(asked, days, left[index], written, group)
         tell(f"join {asked.group}", done, len(blocks))
-    _note_outside(_opened(tuple(plan), asked), asked, group)
+    _note_outside(_opened(plan, asked), asked, group)
     _opened.cache_clear()
 
 
