@@ -102,7 +102,7 @@ def test_scores_of_every_task_beside_all_baselines(done):
     models = {}
     for row in scores["rows"]:
         models.setdefault((row["task"], row["what"]), set()).add(row["model"])
-    six = {"aqnet", "persistence", "climatology", "ridge", "gradient-boosting", "lstm", "patchtst"}
+    six = {"aqnet", "networks", "persistence", "climatology", "ridge", "gradient-boosting", "lstm", "patchtst"}
     interpolated = {"aqnet", *(f"{n}, persisting" for n in ("nearest", "inverse-distance", "kriging"))}
     assert models == {
         ("hours", "seen"): six,

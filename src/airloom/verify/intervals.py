@@ -1,6 +1,7 @@
 """Intervals that hold at places without a station: conformal, calibrated on stations that were left out."""
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,11 @@ class Calibration:
             quantiles.append((float(relative[low]), float(relative[high])))
         constant, by_value, by_reach = (float(c) for c in found)
         return cls((constant, by_value, by_reach), tuple(quantiles), least)
+
+    def widened(self, factor: float) -> "Calibration":
+        """The same with intervals that many times as wide."""
+        constant, by_value, by_reach = self.coefficients
+        return replace(self, coefficients=(constant + math.log(factor), by_value, by_reach))
 
     def between(self, level: float, predicted: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Low and high end of the interval of a level of LEVELS [µg m⁻³], in the shape of what is predicted; not below 0."""

@@ -1,4 +1,4 @@
-"""What learns beside AQ-Net's networks, given the same: the regression that speaks with them, and rivals."""
+"""What learns beside AQ-Net's networks, given the same: a line and trees, which speak with them, and rivals."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,15 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from airloom.learn.checkpoint import save_weights
-from airloom.methods.aqnet.baselines import regression
+from airloom.methods.aqnet import regression, trees
 from airloom.methods.aqnet.learn import Forecasting, thinned
-from airloom.methods.aqnet.network import CLOCK, PRESETS, Preset, Regression, Seen
+from airloom.methods.aqnet.network import CLOCK, PRESETS, Preset, Seen
+from airloom.methods.aqnet.regression import Regression
 from airloom.methods.aqnet.study import SeriesMethod
+from airloom.methods.aqnet.trees import Trees
 from airloom.methods.aqnet.windows import width
+from airloom.progress import Progress, quiet
 
-REGRESSION = "ridge"
-TITLES = {REGRESSION: "Ridge regression", "lstm": "LSTM", "patchtst": "PatchTST"}
-CHECKED = 1500  # moments that choose the penalty of a regression
+LINE, BOOSTING = "ridge", "gradient-boosting"
+VOICES = (LINE, BOOSTING)  # what speaks with the networks
+TITLES = {LINE: "Ridge regression", BOOSTING: "Gradient boosting", "lstm": "LSTM", "patchtst": "PatchTST"}
 MIXED = 6  # series that PatchTST sees
 PATCH = {24: (8, 4), 56: (4, 4)}  # length and stride by steps of the window; of others a third and a sixth
 
@@ -93,20 +96,25 @@ class Beside(Forecasting):
         given = windows.ahead.shape[-1] if windows.ahead is not None else 0
         channels, targets = width(windows.hours), len(windows.hours.targets)
         seen = sum(number for _, number in windows.shape)
-        if self.which == REGRESSION:
+        if self.which == LINE:
             return Regression(channels, seen, targets, windows.steps, given)
+        if self.which == BOOSTING:
+            return Trees(windows.hours.channels, targets, windows.steps)
         if self.which == "lstm":
             return PlainLSTM(channels, targets, windows.steps, preset, given)
         return PatchTST(channels, seen, targets, windows.steps, preset, given)
 
 
-def regress(task: Beside, method: SeriesMethod, path: Path, study: str) -> None:
-    """Solve the regression of a task, of the stations that are known, and keep it."""
-    line = task.network(method)
-    assert isinstance(line, Regression)
-    checks = thinned(task.parts.validation, CHECKED)
-    slopes, constant = regression(task.windows, task.parts.train, checks, task.known)
-    with torch.no_grad():
-        line.line.weight.copy_(torch.from_numpy(slopes.T))
-        line.line.bias.copy_(torch.from_numpy(constant))
-    save_weights(path, line, {"study": study})
+def learn_voice(
+    task: Beside, method: SeriesMethod, path: Path, *, seed: int, study: str, progress: Progress = quiet
+) -> None:
+    """Solve a task's line or grow its trees, of the stations that are known, and keep them."""
+    voice, parts = task.network(method), task.parts
+    of = task.windows, parts.train
+    if isinstance(voice, Regression):
+        voice.solve(*of, thinned(parts.validation, regression.CHECKED), task.known)
+    else:
+        assert isinstance(voice, Trees)
+        checks = thinned(parts.validation, trees.CHECKED)
+        voice.grow(*of, checks, task.known, length=task.task.length, seed=seed, progress=progress)
+    save_weights(path, voice, {"study": study})

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from airloom.methods.aqnet.beside import REGRESSION, TITLES
+from airloom.methods.aqnet.beside import BOOSTING, TITLES, VOICES
 from airloom.methods.aqnet.score import OURS
 from airloom.methods.aqnet.study import Forecast, SeriesStudy
 from airloom.progress import Progress
 
-SLOWER = {"patchtst": 4}  # times as long a step as the others
+SLOWER = {"patchtst": 4, BOOSTING: 3}  # times as long as the others
 
 
 @dataclass(frozen=True)
 class Job:
-    """A network to train: of a task, with a fold of stations hidden or none, AQ-Net's or one beside it, a member."""
+    """What is to be trained: of a task, with a fold of stations hidden or none, AQ-Net's network or what stands beside it, a member."""
 
     task: str
     fold: int | None
@@ -34,12 +34,11 @@ class Job:
 
 
 def jobs_of(study: SeriesStudy) -> list[Job]:
-    """All networks, the slowest first."""
+    """All networks and what stands beside them, the slowest first; a hidden station needs networks alone."""
     folds = [None, *range(study.hidden.folds)] if study.hidden else [None]
     forecasts = [t for t in study.tasks if isinstance(t, Forecast)]
-    rivals = [b for b in study.verification.baselines if b in TITLES and b != REGRESSION]
-    lines = [Job(t.name, f, REGRESSION, 0) for t in forecasts for f in folds]
+    rivals = [b for b in study.verification.baselines if b in TITLES and b not in VOICES]
     ours = [Job(t.name, f, OURS, m) for t in study.tasks for f in folds for m in range(study.practice.members)]
-    others = [Job(t.name, None, b, 0) for t in forecasts for b in rivals]
+    others = [Job(t.name, None, b, 0) for t in forecasts for b in (*VOICES, *rivals)]
     cost = {t.name: t.window * t.steps / (t.coarse if isinstance(t, Forecast) else 1) for t in study.tasks}
-    return lines + sorted(ours + others, key=lambda j: -cost[j.task] * SLOWER.get(j.which, 1))
+    return sorted(ours + others, key=lambda j: -cost[j.task] * SLOWER.get(j.which, 1))

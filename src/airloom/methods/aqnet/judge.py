@@ -1,7 +1,7 @@
 """What was told beside baselines, on the same hours and stations, and how often intervals hold."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,16 @@ import xarray as xr
 from airloom.methods.aqnet import around
 from airloom.methods.aqnet.baselines import BASELINES, Case
 from airloom.methods.aqnet.beside import TITLES
+from airloom.methods.aqnet.calibrate import known_of
 from airloom.methods.aqnet.hours import MONDAY, WEEK
-from airloom.methods.aqnet.learn import Forecasting, Reanalysing, thinned
-from airloom.methods.aqnet.score import OURS, Told
+from airloom.methods.aqnet.learn import Forecasting, Reanalysing
+from airloom.methods.aqnet.score import ALONE, OURS, Told
 from airloom.methods.aqnet.study import SeriesStudy
-from airloom.methods.aqnet.tell import Trained, errors, forecast
+from airloom.methods.aqnet.tell import Trained, forecast
 from airloom.methods.aqnet.windows import latest, to_come
-from airloom.progress import Progress, quiet
 from airloom.series import Series
 from airloom.verify.intervals import LEVELS, Calibration
 from airloom.verify.scores import interval, multiplicities
-
-CALIBRATING = 1500  # validating moments whose errors make intervals
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,6 @@ class Judge:
     study: SeriesStudy
     series: Series
     folds: np.ndarray
-    progress: Progress = quiet
 
     @property
     def observed(self) -> np.ndarray:
@@ -42,16 +39,15 @@ class Judge:
         self, trained: Trained[Forecasting], others: Mapping[str, Trained[Forecasting]], found: xr.Dataset
     ) -> Iterator[Told]:
         """Forecasts at stations that are seen, by lead; `others` are what learnt beside ours, by the baseline's name."""
-        assert trained.line is not None
-        learning, windows = trained.learning, trained.line.learning.windows
+        learning = trained.learning
         task, moments = learning.task, learning.parts.test
-        case = Case(windows, learning.parts.train, moments, task.leads, task.length, self.study.seed, self.progress)
-        models = {OURS: found["seen"].to_numpy()}
+        case = Case(learning.windows, learning.parts.train, moments, task.leads, task.length)
+        alone = forecast(replace(trained, voices={}), moments, task.leads)
+        models = {OURS: found["seen"].to_numpy(), ALONE: alone}
         for name in self.study.verification.baselines:
             if name in TITLES:
                 models[name] = forecast(others[name], moments, task.leads)
             else:
-                self.progress(f"baselines of {task.name}, {name}", len(models), len(self.study.verification.baselines) + 1)
                 models[name] = trained.restored(BASELINES[name][1](case))
         yield from self._by_lead("seen", learning, models)
 
@@ -80,16 +76,19 @@ class Judge:
                 "linear-in-time": around.along_time(left),
                 "inverse-distance": around.inverse_distance(left, every, *self.series.metres(self.series.middle)),
             }
-            yield Told(learning.task.name, "gaps", share, hours, np.where(taken, known, np.nan), models)
+            asked = np.where(taken, known, np.nan)
+            yield Told(learning.task.name, "gaps", share, hours, asked, models, known_of(left, every))
 
     def hidden(self, learning: Reanalysing, found: xr.Dataset) -> Told:
         """Series at stations of which nothing is known, beside what others say at the same hours."""
         hours = found["time"].to_numpy().astype("datetime64[h]")
         first = int(np.searchsorted(self.series.hours, hours[0]))
         known = self.observed[first : first + len(hours)].astype(float)
-        return Told(
-            learning.task.name, "hidden", 0, hours, known, {OURS: found["hidden"].to_numpy(), **self._spatial(known)}
-        )
+        models = {OURS: found["hidden"].to_numpy(), **self._spatial(known)}
+        of = np.zeros_like(known)
+        for fold in np.unique(self.folds):
+            of[:, self.folds == fold] = known_of(known, self.folds != fold)[:, self.folds == fold]
+        return Told(learning.task.name, "hidden", 0, hours, known, models, of)
 
     def covered(
         self, calibrations: Sequence[Calibration], by_fold: Sequence[Sequence[Calibration]], told: Sequence[Told]
@@ -104,8 +103,8 @@ class Judge:
             for level in LEVELS:
                 ends = np.full((2, *one.observed.shape), np.nan)
                 for number, calibration in enumerate(whose):
-                    ours = one.models[OURS][:, of == number]
-                    ends[:, :, of == number] = calibration[step].between(level, ours, np.ones_like(ours))
+                    ours, known = (x[:, of == number] for x in (one.models[OURS], one.well_known))
+                    ends[:, :, of == number] = calibration[step].between(level, ours, known)
                 yield self._row(one, ends[0], ends[1], level)
 
     def _row(self, told: Told, low: np.ndarray, high: np.ndarray, level: float) -> dict[str, Any]:
@@ -146,29 +145,3 @@ class Judge:
             found["inverse-distance"][:, own] = around.inverse_distance(values, known, x, y)[:, own]
             found["kriging"][:, own] = around.kriging(values, known, x, y, learnt)[:, own]
         return found
-
-
-Pair = tuple[np.ndarray, np.ndarray]
-
-
-def validated(trained: Trained[Forecasting] | Trained[Reanalysing], most: int, *, hidden: bool = False) -> Pair:
-    """Predicted and observed values of the validating weeks [µg m⁻³], at most so many moments, at stations that are known or at those of
-    which nothing is; on (value, step), of a reanalysis all hours in one column.
-    """
-    moments = thinned(trained.learning.parts.validation, most)
-    pairs = list(errors(trained, moments, hidden=hidden))
-    predicted, observed = (np.concatenate([p[i].reshape(-1, p[i].shape[-1]) for p in pairs]) for i in (0, 1))
-    if isinstance(trained.learning, Reanalysing):
-        predicted, observed = predicted.reshape(-1, 1), observed.reshape(-1, 1)
-    there = np.isfinite(observed).any(1)
-    return predicted[there], observed[there]
-
-
-def calibrations_of(pairs: Sequence[Pair]) -> list[Calibration]:
-    """Intervals of each of a forecast's steps, or the one of a reanalysis, by what errors were, larger where more is predicted."""
-    predicted, observed = (np.concatenate([p[i] for p in pairs]) for i in (0, 1))
-    found = []
-    for told, known in zip(predicted.T, observed.T, strict=True):
-        there = np.isfinite(told) & np.isfinite(known)
-        found.append(Calibration.of(told[there], np.ones(there.sum()), known[there]))
-    return found

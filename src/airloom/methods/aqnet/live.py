@@ -12,6 +12,7 @@ from airloom.errors import CheckpointError, DataError
 from airloom.files import whole
 from airloom.ledger import Ledger
 from airloom.methods.aqnet import figures
+from airloom.methods.aqnet.calibrate import known_of
 from airloom.methods.aqnet.learn import Forecasting, Reanalysing
 from airloom.methods.aqnet.model import Model
 from airloom.methods.aqnet.study import Reanalysis
@@ -103,7 +104,7 @@ def _filled(model: Model, series: Series, progress: Progress) -> pl.DataFrame:
     assert isinstance(trained.learning, Reanalysing)
     observed = series.data[model.study.target].to_numpy()
     told = reanalyse(trained, range(len(series.hours)), np.zeros(observed.shape, bool))
-    low, high = model.calibrations[0].between(SHOWN, told, np.ones_like(told))
+    low, high = model.calibrations[0].between(SHOWN, told, known_of(observed, trained.learning.known))
     missing = ~np.isfinite(observed)
     return pl.DataFrame(
         {
@@ -170,7 +171,8 @@ def _map(model: Model, series: Series, hour: datetime, out: Path) -> None:
     told = np.concatenate(parts).reshape(len(lat), len(lon))
     values: dict[str, np.ndarray] = {model.study.target: told}
     if model.hidden:
-        ends = model.hidden[0].between(SHOWN, told, np.ones_like(told))
+        here = series.data[model.study.target].to_numpy()[at]
+        ends = model.hidden[0].between(SHOWN, told, np.full_like(told, np.isfinite(here).mean()))
         values |= dict(zip(("low", "high"), ends, strict=True))
     field = xr.Dataset(
         {name: (("lat", "lon"), v, {"units": "ug m-3"}) for name, v in values.items()},

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from airloom.methods.aqnet.beside import REGRESSION
+from airloom.methods.aqnet.beside import VOICES
 from airloom.methods.aqnet.hours import AMOUNTS
 from airloom.methods.aqnet.learn import loss, told
 from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Reanalyser, Seen
@@ -77,7 +77,7 @@ def _lines(run: SeriesRun, workers: int) -> list[str]:
     ]
     seconds = 0.0
     steps = {t.name: _step(run, t) for t in study.tasks}
-    networks = [j for j in run.jobs if j.which != REGRESSION]
+    networks = [j for j in run.jobs if j.which not in VOICES]
     for job in networks:
         seconds += run.task(job.task).steps * steps[job.task]
     at_once = max(1, min(workers, len(networks)))

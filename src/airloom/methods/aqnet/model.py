@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from airloom import __version__
 from airloom.errors import CheckpointError
 from airloom.files import whole
-from airloom.methods.aqnet.beside import REGRESSION, Beside
+from airloom.methods.aqnet.beside import VOICES, Beside
 from airloom.methods.aqnet.hours import Hours, Scaler
 from airloom.methods.aqnet.learn import Forecasting, Reanalysing
 from airloom.methods.aqnet.split import Parts
@@ -74,15 +74,18 @@ class Model:
         if isinstance(task, Reanalysis):
             reanalysing = Reanalysing(task, Reanalyses(hours, task.window), NOTHING, known)
             members = [self._filled(reanalysing.network(method), n) for n in self._members]
-            return Trained(reanalysing, members, self.scaler, method.neighbours, None, progress)
+            return Trained(reanalysing, members, self.scaler, method.neighbours, progress=progress)
         ours, its = (
             Forecasts.of(hours, shape, task.reach, task.length, task.given)
             for shape in (even(task.window, task.coarse), recent_finest(task.window))
         )
-        forecasting, beside = Forecasting(task, ours, NOTHING, known), Beside(task, its, NOTHING, known, REGRESSION)
+        forecasting = Forecasting(task, ours, NOTHING, known)
         members = [self._filled(forecasting.network(method), n) for n in self._members]
-        line = Trained(beside, [self._filled(beside.network(method), "line")], self.scaler, method.neighbours)
-        return Trained(forecasting, members, self.scaler, method.neighbours, line, progress)
+        voices = {}
+        for name in VOICES:
+            beside = Beside(task, its, NOTHING, known, name)
+            voices[name] = Trained(beside, [self._filled(beside.network(method), name)], self.scaler, method.neighbours)
+        return Trained(forecasting, members, self.scaler, method.neighbours, voices, progress)
 
     @property
     def _members(self) -> list[str]:
@@ -113,8 +116,8 @@ def keep(
 ) -> None:
     """Write a task's networks, their scaler and the calibrations of their intervals; nothing in it can be run."""
     tensors = {f"member{i}.{k}": v for i, n in enumerate(trained.networks) for k, v in n.state_dict().items()}
-    if trained.line is not None:
-        tensors |= {f"line.{k}": v for k, v in trained.line.networks[0].state_dict().items()}
+    for name, voice in trained.voices.items():
+        tensors |= {f"{name}.{k}": v for k, v in voice.networks[0].state_dict().items()}
     facts = {
         "study": study.model_dump_json(),
         "task": task.name,

@@ -140,22 +140,6 @@ class Forecaster(nn.Module):
         return torch.cat([features.mean(1), states[:, -1]], -1)
 
 
-class Regression(nn.Module):
-    """A line from what is seen to what comes, each station by itself; what it says of a station that cannot be seen is of no use.
-
-    Where extremes go beyond all that was learnt from, an LSTM saturates and a line goes on.
-    """
-
-    def __init__(self, channels: int, seen: int, targets: int, steps: int, ahead: int = 0) -> None:
-        super().__init__()
-        self.shape = targets, steps
-        self.line = nn.Linear((channels - CLOCK) * seen + CLOCK + ahead, targets * steps)
-
-    def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:
-        """As `Forecaster`."""
-        return self.line(flat(seen)).unflatten(-1, self.shape)
-
-
 class Reanalyser(nn.Module):
     """Every hour of a window at every station, out of what is known before and after, there and around.
 
@@ -197,13 +181,6 @@ class Reanalyser(nn.Module):
         around = around_of(level, chosen, weights.mean(-1))
         found = around + self.head(torch.cat([own, said, moment, around], -1))
         return found.view(batch, time, stations, self.targets)
-
-
-def flat(seen: Seen) -> Tensor:
-    """What a regression is given: every step, the clock once, and what is known ahead; on (batch, station, number)."""
-    inputs = seen.inputs.transpose(1, 2)  # (batch, station, step, channel)
-    parts = [inputs[..., :-CLOCK].flatten(2), inputs[:, :, -1, -CLOCK:]]
-    return torch.cat([*parts, *([seen.ahead] if seen.ahead is not None else [])], -1)
 
 
 def around_of(level: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:

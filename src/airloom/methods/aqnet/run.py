@@ -23,14 +23,15 @@ from airloom.errors import StudyError
 from airloom.files import fingerprint, read_json, sha256, whole, write_json
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
-from airloom.methods.aqnet.beside import REGRESSION, TITLES, Beside, regress
+from airloom.methods.aqnet.beside import TITLES, VOICES, Beside, learn_voice
+from airloom.methods.aqnet.calibrate import CALIBRATING, of_errors, of_forecast, validated
 from airloom.methods.aqnet.hours import Hours, Scaler
 from airloom.methods.aqnet.jobs import Job, jobs_of
-from airloom.methods.aqnet.judge import CALIBRATING, Judge, calibrations_of, validated
+from airloom.methods.aqnet.judge import Judge
 from airloom.methods.aqnet.learn import Forecasting, Learning, Reanalysing, load, train
 from airloom.methods.aqnet.model import keep
 from airloom.methods.aqnet.score import OURS, Told, rows_of
-from airloom.methods.aqnet.split import parts_of
+from airloom.methods.aqnet.split import parts_of, turns_of
 from airloom.methods.aqnet.study import Forecast, Reanalysis, SeriesStudy, Task
 from airloom.methods.aqnet.tell import L, Trained, forecast, gaps_of, reanalyse
 from airloom.methods.aqnet.windows import Forecasts, Reanalyses, even, recent_finest
@@ -39,6 +40,7 @@ from airloom.series import Series, screen_series
 from airloom.sources.base import Column
 from airloom.sources.members import matching
 from airloom.sources.registry import HOURLY
+from airloom.verify.intervals import Calibration
 
 
 class SeriesRun(Carrier[SeriesStudy]):
@@ -91,11 +93,12 @@ class SeriesRun(Carrier[SeriesStudy]):
     def train_job(self, job: Job) -> None:
         """Train one network, or go on."""
         task = self.task(job.task)
-        if job.which == REGRESSION:
+        if job.which in VOICES:
             assert isinstance(task, Forecast)
-            line = self.forecasting(task, job.fold, REGRESSION)
-            assert isinstance(line, Beside)
-            regress(line, self.study.method, self.folder / job.folder / "best.safetensors", self.fingerprint)
+            voice = self.forecasting(task, job.fold, job.which)
+            assert isinstance(voice, Beside)
+            path, told = self.folder / job.folder / "best.safetensors", job.named(self.progress)
+            learn_voice(voice, self.study.method, path, seed=self.study.seed, study=self.fingerprint, progress=told)
             return
         seed = [self.study.seed, job.member, -1 if job.fold is None else job.fold]
         train(
@@ -144,11 +147,20 @@ class SeriesRun(Carrier[SeriesStudy]):
     def _intervals(self, task: Task, told: Sequence[Told]) -> list[dict[str, Any]]:
         """How often intervals hold; what tells new hours is kept with them, for others to use."""
         trained, folds = self._trained_of(task), self.study.hidden.folds if self.study.hidden else 0
-        seen = calibrations_of([validated(trained, CALIBRATING)])
+        seen = self._calibrations(task)
         hidden = [validated(self._trained_of(task, f), CALIBRATING // folds, hidden=True) for f in range(folds)]
-        keep(self.study, task, trained, seen, calibrations_of(hidden) if hidden else [], self.model_path(task))
-        by_fold = [calibrations_of([p for other, p in enumerate(hidden) if other != f]) for f in range(folds)]
+        keep(self.study, task, trained, seen, of_errors(hidden) if hidden else [], self.model_path(task))
+        by_fold = [of_errors([p for other, p in enumerate(hidden) if other != f]) for f in range(folds)]
         return list(self._judge.covered(seen, by_fold, told))
+
+    def _calibrations(self, task: Task) -> list[Calibration]:
+        """Intervals of what a task tells of stations that are seen."""
+        if isinstance(task, Reanalysis):
+            return of_errors([validated(self._trained_of(task))])
+        trained, asked = self.trained_forecast(task), self.study.verification
+        moments, reach = trained.learning.windows.moments, task.reach * task.length
+        turns = turns_of(self.series.hours, moments, 1, reach, test=asked.test, every=asked.validation)
+        return of_forecast(trained, turns)
 
     def model_path(self, task: Task) -> Path:
         """Where what tells new hours lies, once it is evaluated."""
@@ -238,7 +250,7 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     @cached_property
     def _judge(self) -> Judge:
-        return Judge(self.study, self.series, self.folds, self.progress)
+        return Judge(self.study, self.series, self.folds)
 
     def told_path(self, task: Task) -> Path:
         """Where what is told of a task lies."""
@@ -246,7 +258,7 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def _weights(self, task: Task) -> str:
         """Hash of our networks of a task."""
-        jobs = [j for j in self.jobs if j.task == task.name and j.which in (OURS, REGRESSION)]
+        jobs = [j for j in self.jobs if j.task == task.name and j.which in (OURS, *VOICES)]
         return fingerprint([sha256(self._trained_path(j)) for j in jobs])
 
     def _trained_path(self, job: Job) -> Path:
@@ -268,7 +280,7 @@ class SeriesRun(Carrier[SeriesStudy]):
     def forecasting(self, task: Forecast, fold: int | None = None, which: str = OURS) -> Forecasting:
         """A forecast's windows, for the stations that a fold leaves to learn from."""
         asked = self.study.verification
-        shape = recent_finest(task.window) if which == REGRESSION else even(task.window, task.coarse)
+        shape = recent_finest(task.window) if which in VOICES else even(task.window, task.coarse)
         windows = Forecasts.of(self._hours(fold), shape, task.reach, task.length, task.given)
         reach = task.reach * task.length
         parts = parts_of(self.series.hours, windows.moments, 1, reach, test=asked.test, every=asked.validation)
@@ -299,10 +311,11 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def _trained(self, learning: L, fold: int | None = None, which: str = OURS) -> Trained[L]:
         """A task with its trained members."""
-        networks, line = self._networks(learning, fold, which), None
-        if isinstance(learning, Forecasting) and which == OURS:
-            line = self._trained(self.forecasting(learning.task, fold, REGRESSION), fold, REGRESSION)
-        return Trained(learning, networks, self._scaler(fold), self.study.method.neighbours, line, self.progress)
+        networks = self._networks(learning, fold, which)
+        voices: dict[str, Trained[Forecasting]] = {}
+        if isinstance(learning, Forecasting) and which == OURS and fold is None:
+            voices = {v: self._trained(self.forecasting(learning.task, which=v), which=v) for v in VOICES}
+        return Trained(learning, networks, self._scaler(fold), self.study.method.neighbours, voices, self.progress)
 
     def _networks(self, learning: Learning, fold: int | None, which: str) -> list[nn.Module]:
         paths = [self._trained_path(j) for j in self.jobs if (j.task, j.fold, j.which) == (learning.task.name, fold, which)]

@@ -9,7 +9,7 @@ import numpy as np
 from airloom.methods.aqnet.hours import MONDAY, WEEK
 from airloom.verify.scores import Moments, compared, scored
 
-OURS = "aqnet"
+OURS, ALONE = "aqnet", "networks"  # all that speaks, and the networks by themselves
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Told:
 
     `task`: its name. `what`: whose values: "visible" or "hidden" stations, or "gaps". `lead`: hours or days ahead, or the share of hours
     that was taken out. `hours`: datetime64[h] of each row; `observed`, and `models` by name, on (row, station) [µg m⁻³], NaN where there
-    is none.
+    is none. `known`: how well each value was known, 0 … 1, where that is told.
     """
 
     task: str
@@ -27,6 +27,12 @@ class Told:
     hours: np.ndarray
     observed: np.ndarray
     models: Mapping[str, np.ndarray]
+    known: np.ndarray | None = None
+
+    @property
+    def well_known(self) -> np.ndarray:
+        """`known`, or 1 throughout."""
+        return np.ones(self.observed.shape) if self.known is None else self.known
 
 
 def rows_of(told: Told, *, draws: int, seed: int) -> list[dict[str, Any]]:

@@ -19,6 +19,14 @@ class Parts:
     test: np.ndarray
 
 
+def turns_of(hours: np.ndarray, moments: np.ndarray, first: int, reach: int, *, test: datetime, every: int) -> list[Parts]:
+    """As `parts_of`, once for each block of every so many that may be the one that validates: the one of `parts_of` first, then all others
+    that hold an hour.
+    """
+    found = [_parts(hours, moments, first, reach, test, every, turn) for turn in (every - 1, *range(every - 1))]
+    return [p for p in found if len(p.train) and len(p.validation)]
+
+
 def parts_of(hours: np.ndarray, moments: np.ndarray, first: int, reach: int, *, test: datetime, every: int) -> Parts:
     """The moments of a task, in three parts.
 
@@ -36,21 +44,36 @@ def parts_of(hours: np.ndarray, moments: np.ndarray, first: int, reach: int, *, 
     Raises:
         StudyError: a part has no moment.
     """
-    weeks = math.ceil(reach / WEEK - 0.5) + 1
-    start = int(np.searchsorted(hours, np.datetime64(test.replace(tzinfo=None), "h")))
-    block = (hours.astype(int) - MONDAY) // (WEEK * weeks)
-    validates = block % every == every - 1
+    found = _parts(hours, moments, first, reach, test, every, every - 1)
+    for name in ("train", "validation", "test"):
+        if not len(getattr(found, name)):
+            start, weeks = int(np.searchsorted(hours, _hour(test))), _weeks(reach)
+            raise StudyError(
+                f"verification: the part {name} has no hour, of {len(hours)} with {start} before the test and every {every}. block "
+                f"of {weeks} weeks validating. Choose another test hour, or a longer period."
+            )
+    return found
+
+
+def _parts(hours: np.ndarray, moments: np.ndarray, first: int, reach: int, test: datetime, every: int, turn: int) -> Parts:
+    """As `parts_of`; of every so many blocks the one whose `turn` it is validates."""
+    start = int(np.searchsorted(hours, _hour(test)))
+    block = (hours.astype(int) - MONDAY) // (WEEK * _weeks(reach))
+    validates = block % every == turn
     begins, ends = moments + first, moments + first + reach - 1
     whole = ends < len(hours)
     begins, ends, moments = begins[whole], ends[whole], moments[whole]
     touched = np.concatenate([[0], np.cumsum(validates)])
     untouched = touched[ends + 1] == touched[begins]
     inside = validates[begins] & (block[begins] == block[ends])
-    found = Parts(moments[(ends < start) & untouched], moments[(ends < start) & inside], moments[begins >= start])
-    for name in ("train", "validation", "test"):
-        if not len(getattr(found, name)):
-            raise StudyError(
-                f"verification: the part {name} has no hour, of {len(hours)} with {start} before the test and every {every}. block "
-                f"of {weeks} weeks validating. Choose another test hour, or a longer period."
-            )
-    return found
+    return Parts(moments[(ends < start) & untouched], moments[(ends < start) & inside], moments[begins >= start])
+
+
+def _weeks(reach: int) -> int:
+    """Of a block, so that what is told fits in."""
+    return math.ceil(reach / WEEK - 0.5) + 1
+
+
+def _hour(time: datetime) -> np.datetime64:
+    """Of UTC."""
+    return np.datetime64(time.replace(tzinfo=None), "h")

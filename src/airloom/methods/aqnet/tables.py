@@ -8,7 +8,7 @@ from rich.table import Table
 from airloom.methods.aqnet.around import TITLES as AROUND
 from airloom.methods.aqnet.baselines import BASELINES
 from airloom.methods.aqnet.beside import TITLES as NETWORKS
-from airloom.methods.aqnet.score import OURS
+from airloom.methods.aqnet.score import ALONE, OURS
 from airloom.verify.tables import number, with_interval
 
 WHAT = {
@@ -26,7 +26,13 @@ def title(model: str) -> str:
     ('AQ-Net', 'Gradient boosting', 'Ordinary kriging, persisting')
     """
     name, comma, rest = model.partition(",")
-    names = {OURS: "AQ-Net", **{k: v[0] for k, v in BASELINES.items()}, **NETWORKS, **AROUND}
+    names = {
+        OURS: "AQ-Net",
+        ALONE: "AQ-Net's networks alone",
+        **{k: v[0] for k, v in BASELINES.items()},
+        **NETWORKS,
+        **AROUND,
+    }
     return f"{names.get(name, name)}{comma}{rest}"
 
 

@@ -1,7 +1,7 @@
 """What networks tell of the test's hours: forecasts from the past alone, reanalyses of gaps and hidden stations; never in one table."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from airloom.methods.aqnet.hours import Scaler
-from airloom.methods.aqnet.learn import AT_ONCE, Forecasting, Reanalysing, blocks, tell
-from airloom.methods.aqnet.windows import Lesson, batches
+from airloom.methods.aqnet.learn import Forecasting, Reanalysing, blocks, tell
+from airloom.methods.aqnet.windows import Lesson
 from airloom.progress import Progress, quiet
 
 L = TypeVar("L", Forecasting, Reanalysing)
@@ -18,15 +18,15 @@ L = TypeVar("L", Forecasting, Reanalysing)
 
 @dataclass(frozen=True)
 class Trained(Generic[L]):
-    """Networks of a task that has learnt: the task's windows, the members, how values are restored, k, and the regression that has as
-    much to say as all members together of stations that are seen.
+    """Networks of a task that has learnt: the task's windows, the members, how values are restored, k, and other voices by name, each of
+    which has as much to say of stations that are seen as all members together.
     """
 
     learning: L
     networks: Sequence[nn.Module]
     scaler: Scaler
     k: int
-    line: "Trained[Forecasting] | None" = None
+    voices: "Mapping[str, Trained[Forecasting]]" = field(default_factory=dict)
     progress: Progress = quiet
 
     def restored(self, values: np.ndarray) -> np.ndarray:
@@ -45,15 +45,16 @@ def forecast(trained: Trained[Forecasting], moments: np.ndarray, leads: Sequence
 
 
 def blended(trained: Trained[Forecasting], moments: np.ndarray) -> np.ndarray:
-    """What members and regression say of some moments, normalised, on (moment, station, target, step)."""
+    """What members and other voices say of some moments, normalised, on (moment, station, target, step)."""
     windows, known = trained.learning.windows, trained.learning.known
 
     def lessons(some: np.ndarray) -> Lesson:
         return windows.lesson(some, trained.known)
 
     found = tell(trained.networks, windows.hours, lessons, moments, trained.k, trained.progress)
-    if trained.line is not None:
-        found[:, known] = (found[:, known] + blended(trained.line, moments)[:, known]) / 2
+    if trained.voices:
+        others = sum(blended(v, moments)[:, known] for v in trained.voices.values())
+        found[:, known] = (found[:, known] + others) / (1 + len(trained.voices))
     return found
 
 
@@ -82,22 +83,3 @@ def reanalyse(trained: Trained[Reanalysing], hours: range, gaps: np.ndarray) -> 
 def gaps_of(time: int, stations: int, share: float, longest: int, seed: int) -> np.ndarray:
     """Blocks that are taken out to be told, about a `share` of all hours; bool on (time, station)."""
     return blocks(time, stations, share, longest, np.random.default_rng([seed, round(1000 * share)]))
-
-
-def errors(
-    trained: Trained[Forecasting] | Trained[Reanalysing], moments: np.ndarray, *, hidden: bool = False
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Predicted and observed values of validating moments [µg m⁻³], as the task asks for them, at stations that are known or at those of
-    which nothing is.
-    """
-    for some in batches(moments, AT_ONCE):
-        lesson = trained.learning.exam(some, hidden=hidden)
-        if isinstance(trained.learning, Forecasting):
-            found = blended(trained, some)
-        else:
-            found = tell(trained.networks, trained.learning.windows.hours, _same(lesson), some, trained.k)
-        yield trained.restored(found), trained.restored(lesson.wanted.numpy())
-
-
-def _same(lesson: Lesson) -> Callable[[np.ndarray], Lesson]:
-    return lambda _: lesson

@@ -12,7 +12,11 @@ from airloom.methods.aqnet.hours import Hours, last_seen
 from airloom.methods.aqnet.network import Seen
 
 DAY_HOURS = 18  # valid hours that a day's mean needs
-RECENT = 24  # hours that a regression sees one by one; those before, as means of days
+RECENT, TODAY, PART = (
+    6,
+    24,
+    6,
+)  # hours seen one by one; those of which parts of so many hours are seen; of those before, days are
 AT_ONCE = 2048  # hours
 LEVEL = 0.1  # how much a plane is held level, in stations as far off as counts as one
 
@@ -173,13 +177,18 @@ def even(window: int, length: int) -> Steps:
 
 
 def recent_finest(window: int) -> Steps:
-    """The last RECENT hours one by one, and the means of the days before.
+    """The last RECENT hours one by one, before them means of PART hours of the last TODAY, before these means of days.
 
-    >>> recent_finest(36), recent_finest(336)
-    (((12, 1), (1, 24)), ((24, 13), (1, 24)))
+    >>> recent_finest(24), recent_finest(336)
+    (((6, 3), (1, 6)), ((24, 13), (6, 3), (1, 6)))
+    >>> recent_finest(34), recent_finest(8)
+    (((10, 1), (6, 3), (1, 6)), ((2, 1), (1, 6)))
     """
-    days, rest = divmod(max(0, window - RECENT), 24)
-    return tuple(s for s in ((rest, min(rest, 1)), (24, days), (1, min(window, RECENT))) if all(s))
+    today, recent = min(window, TODAY), min(window, RECENT)
+    days, older = divmod(window - today, 24)
+    parts, odd = divmod(today - recent, PART)
+    shape = ((older, min(older, 1)), (24, days), (odd, min(odd, 1)), (PART, parts), (1, recent))
+    return tuple(s for s in shape if all(s))
 
 
 def _hours(shape: Steps) -> int:

@@ -1,0 +1,94 @@
+"""A line from what is seen to what comes: it speaks with the networks, and its errors in weeks left out say how sure a forecast is."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from airloom.methods.aqnet.designs import designs, flat, width
+from airloom.methods.aqnet.network import Seen
+from airloom.methods.aqnet.split import Parts
+from airloom.methods.aqnet.windows import Forecasts
+
+RIDGES = 10.0 ** np.arange(2, 8)  # penalties, of which the validating weeks choose one for each step
+CHECKED = 1500  # moments that choose them
+THIN = {
+    1: 4,
+    24: 24,
+}  # of a line for weeks left out every so-manieth moment, by the hours of a step: neighbours are much alike
+
+
+class Regression(nn.Module):
+    """A line, each station by itself; what it says of a station that cannot be seen is of no use.
+
+    Where extremes go beyond all that was learnt from, an LSTM saturates and a line goes on. `penalties` are those of each step.
+    """
+
+    penalties: Tensor
+
+    def __init__(self, channels: int, seen: int, targets: int, steps: int, ahead: int = 0) -> None:
+        super().__init__()
+        self.shape = targets, steps
+        self.line = nn.Linear(width(channels, seen, ahead), targets * steps)
+        self.register_buffer("penalties", torch.zeros(steps, dtype=torch.float64))
+
+    def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:
+        """As `Forecaster`."""
+        return self.line(flat(seen)).unflatten(-1, self.shape)
+
+    @torch.no_grad()
+    def solve(self, forecasts: Forecasts, moments: np.ndarray, checks: np.ndarray, known: np.ndarray) -> None:
+        """Become the ridge regression of the first target at some moments and the `known` stations (bool on (station,)) together, each
+        step with the penalty that errs least at the moments that check.
+        """
+        inner, outer = _products(forecasts, moments, known)
+        every = np.stack([_solution(inner, outer, p) for p in RIDGES])  # (penalty, number, step)
+        errors = np.zeros((len(RIDGES), outer.shape[1]))
+        for rows, wanted in designs(forecasts, checks, known):
+            errors += [np.nansum((rows @ s[:-1] + s[-1] - wanted) ** 2, 0) for s in every]
+        best = errors.argmin(0)
+        chosen = np.take_along_axis(every, best[None, None], 0)[0]
+        self.line.weight.copy_(torch.from_numpy(chosen[:-1].T))
+        self.line.bias.copy_(torch.from_numpy(chosen[-1]))
+        self.penalties.copy_(torch.from_numpy(RIDGES[best]))
+
+
+def crossed(
+    forecasts: Forecasts, turns: Sequence[Parts], penalties: np.ndarray, known: np.ndarray, length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What lines say of the validating weeks of each turn, from the training weeks of that turn, and what came; normalised, on (value, step).
+
+    `penalties`: of each step, for as many moments as the first turn trains on; `length`: hours of a step.
+    """
+    told, came = [], []
+    for turn in turns:
+        moments, asked = (m[:: THIN[length]] for m in (turn.train, turn.validation))
+        inner, outer = _products(forecasts, moments, known)
+        share = len(moments) / len(turns[0].train)
+        lines = np.empty_like(outer, np.float32)
+        for penalty in np.unique(penalties):
+            own = penalties == penalty
+            lines[:, own] = _solution(inner, outer[:, own], penalty * share)
+        for rows, wanted in designs(forecasts, asked, known):
+            told.append(rows @ lines[:-1] + lines[-1])
+            came.append(wanted)
+    return np.concatenate(told), np.concatenate(came)
+
+
+def _products(forecasts: Forecasts, moments: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Products of all inputs (and a constant, the last) with each other and with what is wanted, summed."""
+    inner, outer = np.zeros(()), np.zeros(())
+    for rows, wanted in designs(forecasts, moments, known):
+        terms = np.concatenate([rows, np.ones((len(rows), 1))], 1).astype(float)
+        there = np.isfinite(wanted)
+        whole = there.any(1)  # where some steps are missing, they count as the mean: few do
+        inner = inner + terms[whole].T @ terms[whole]
+        outer = outer + terms[whole].T @ np.where(there, wanted, 0)[whole]
+    return inner, outer
+
+
+def _solution(inner: np.ndarray, outer: np.ndarray, penalty: float) -> np.ndarray:
+    """Slopes and, last, the constant, which is free; on (number + 1, step)."""
+    free = np.diag(np.append(np.ones(len(inner) - 1), 0))
+    return np.linalg.solve(inner + penalty * free, outer).astype(np.float32)

@@ -1,0 +1,177 @@
+"""What speaks with the networks of series, and how sure all of them together are."""
+
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+import pytest
+import torch
+
+from airloom.errors import CheckpointError
+from airloom.learn.checkpoint import load_weights, save_weights
+from airloom.methods.aqnet.beside import LINE, VOICES, Beside
+from airloom.methods.aqnet.calibrate import Errors, known_of, of_errors
+from airloom.methods.aqnet.designs import designs, flat
+from airloom.methods.aqnet.jobs import jobs_of
+from airloom.methods.aqnet.regression import RIDGES, crossed
+from airloom.methods.aqnet.split import Parts, parts_of, turns_of
+from airloom.methods.aqnet.study import Forecast, SeriesMethod
+from airloom.methods.aqnet.tell import Trained, blended
+from airloom.methods.aqnet.windows import Forecasts
+from airloom.study import changed
+from tests.hourly import HOURLY, STATIONS, hours_of, series
+from tests.test_aqnet_run import write
+
+EVERY = np.ones(STATIONS, bool)
+HOURS = 1300  # some waves
+TRAIN, CHECKS, ASKED = np.arange(23, 900), np.arange(900, 1100), np.arange(1110, 1190)
+TASK = Forecast(name="hours", leads=(1, 3))
+
+
+def beside(which, known=EVERY):
+    """A voice of a task, with what it learns from."""
+    forecasts = Forecasts.of(hours_of(series(HOURS)), HOURLY, 3, 1)
+    return Beside(TASK, forecasts, Parts(TRAIN, CHECKS, ASKED), known, which)
+
+
+def solved(task):
+    line = task.network(SeriesMethod(name="aqnet"))
+    line.solve(task.windows, TRAIN, CHECKS, task.known)
+    return line
+
+
+def grown(task):
+    trees = task.network(SeriesMethod(name="aqnet"))
+    trees.grow(task.windows, TRAIN, CHECKS, task.known, length=1, seed=0)
+    return trees
+
+
+def said(voice, task, moments=ASKED):
+    seen = task.windows.lesson(moments, torch.from_numpy(task.known)).seen
+    with torch.inference_mode():
+        return voice(seen, torch.zeros(STATIONS, 2), torch.zeros(STATIONS, STATIONS, 2), 3)
+
+
+def test_a_line_and_trees_know_more_than_the_mean():
+    for which, learn in (("ridge", solved), ("gradient-boosting", grown)):
+        task = beside(which)
+        told = said(learn(task), task)[:, :, 0]
+        wanted = task.windows.wanted[ASKED][:, :, 0]
+        there = torch.isfinite(wanted)
+        assert told.shape == (80, STATIONS, 3)
+        assert ((told - wanted)[there] ** 2).mean() < 0.7 * wanted[there].var()
+
+
+def test_each_step_has_the_penalty_that_errs_least_where_it_is_checked():
+    task = beside("ridge")
+    line = solved(task)
+    assert set(line.penalties.tolist()) <= set(RIDGES.tolist())
+    rows, wanted = map(np.concatenate, zip(*designs(task.windows, CHECKS, EVERY), strict=True))
+
+    inputs, due = map(np.concatenate, zip(*designs(task.windows, TRAIN, EVERY), strict=True))
+    terms, there = np.c_[inputs, np.ones(len(inputs))].astype(float), np.isfinite(due)
+    whole = there.any(1)
+    inner, outer = terms[whole].T @ terms[whole], terms[whole].T @ np.where(there, due, 0)[whole]
+    free = np.diag(np.append(np.ones(len(inner) - 1), 0))
+    lines = {p: np.linalg.solve(inner + p * free, outer) for p in RIDGES}
+    errors = {p: np.nansum((rows @ o[:-1] + o[-1] - wanted) ** 2, 0) for p, o in lines.items()}
+    for step in range(3):
+        assert line.penalties[step] == min(RIDGES, key=lambda p, s=step: errors[p][s])
+
+
+def test_trees_see_gaps_as_gaps_and_are_kept_as_text(tmp_path):
+    task = beside("gradient-boosting")
+    trees = grown(task)
+    save_weights(tmp_path / "trees.safetensors", trees, {"study": "one"})
+    again = task.network(SeriesMethod(name="aqnet"))
+    load_weights(tmp_path / "trees.safetensors", again, belongs_to="one")
+    assert torch.equal(said(again, task), said(trees, task))
+    rows, _ = next(designs(task.windows, ASKED, EVERY, gaps=True))
+    missing = np.isnan(series(HOURS).data["pm2p5"].to_numpy()[ASKED])
+    assert np.array_equal(np.isnan(rows.reshape(80, STATIONS, -1)[:, :, flat_index(task)]), missing)
+    longer = Beside(TASK, replace(task.windows, wanted=task.windows.wanted[..., :2]), task.parts, EVERY, "gradient-boosting")
+    with pytest.raises(CheckpointError, match="3 sets of trees for 2 steps"):
+        load_weights(tmp_path / "trees.safetensors", longer.network(SeriesMethod(name="aqnet")), belongs_to="one")
+
+
+def flat_index(task):
+    """Where `flat` has the target of the last hour."""
+    seen = task.windows.lesson(ASKED[:1], torch.from_numpy(EVERY)).seen
+    width = (flat(seen).shape[-1] - seen.clock.shape[-1]) // 24
+    return 23 * width + task.windows.hours.channels.index("pm2p5")
+
+
+def test_voices_have_equal_parts_in_what_is_told_of_stations_that_are_seen():
+    known = EVERY.copy()
+    known[2] = False
+    task, one = beside(LINE, known), np.array([1120, 1130])
+    scaler = type("Scale", (), {"restored": staticmethod(lambda _, v: v)})()
+
+    class Says(torch.nn.Module):
+        def __init__(self, value):
+            super().__init__()
+            self.value = value
+
+        def forward(self, seen, places, offsets, k):
+            return torch.full((len(seen.inputs), STATIONS, 1, 3), self.value)
+
+    voices = {name: Trained(task, [Says(value)], scaler, 3) for name, value in zip(VOICES, (2.0, 6.0), strict=True)}
+    told = blended(Trained(task, [Says(0.0), Says(2.0)], scaler, 3, voices), one)
+    assert told[:, known] == pytest.approx(3)  # (1 + 2 + 6) / 3
+    assert told[:, 2] == pytest.approx(1)  # nobody but the networks
+
+
+def test_a_fold_of_hidden_stations_needs_no_voice_but_the_networks(tmp_path):
+    jobs = jobs_of(changed(write(tmp_path), {}))
+    assert {j.fold for j in jobs if j.which in VOICES} == {None}
+    assert {j.which for j in jobs if j.fold == 1} == {"aqnet"}
+
+
+def test_turns_let_every_week_before_the_test_validate_once():
+    hours = np.datetime64("2020-01-06T00", "h") + np.arange(24 * 7 * 20)
+    moments, asked = np.arange(23, len(hours)), {"test": datetime(2020, 4, 20), "every": 4}
+    turns = turns_of(hours, moments, 1, 6, **asked)
+    first = parts_of(hours, moments, 1, 6, **asked)
+    assert len(turns) == 4
+    assert np.array_equal(turns[0].validation, first.validation)
+    together = np.concatenate([t.validation for t in turns])
+    assert len(set(together)) == len(together)
+    assert len(together) > 0.9 * 24 * 7 * 15
+    for turn in turns:
+        told = (turn.validation[:, None] + np.arange(1, 7)).ravel()
+        assert not np.isin((turn.train[:, None] + np.arange(1, 7)).ravel(), told).any()
+
+
+def test_crossed_lines_know_nothing_of_the_weeks_that_they_are_asked_of():
+    """Another value in one turn's weeks changes what the others' lines say, never what its own does."""
+    found, half = series(gaps=0), np.arange(23, 390)
+    turns = [Parts(half[half < 180], half[half > 220], ASKED), Parts(half[half > 220], half[half < 180], ASKED)]
+    told = []
+    for value in (0.0, 5.0):
+        forecasts = Forecasts.of(hours_of(found), HOURLY, 3, 1)
+        forecasts.wanted[220:] += value
+        told.append(crossed(forecasts, turns, np.full(3, 100.0), EVERY, 1))
+    numbers = [len(t.validation[::4]) * STATIONS for t in turns]
+    after = np.repeat([True, False], numbers)  # told by a line that has not seen the changed hours
+    assert np.array_equal(told[0][0][after], told[1][0][after])
+    assert not np.allclose(told[0][0][~after], told[1][0][~after])
+
+
+def test_what_more_of_the_network_knows_has_narrower_intervals():
+    level = np.array([[1.0, np.nan, 3.0, np.nan]])
+    assert known_of(level, np.array([True, True, True, False]))[0] == pytest.approx([2 / 3] * 4)
+    draw = np.random.default_rng(0)
+    known = draw.choice([0.2, 1.0], (20_000, 1))
+    observed = 50 + draw.normal(0, 5 / known)
+    (found,) = of_errors([Errors(np.full_like(observed, 50), observed, known)])
+    width = [float(np.diff(found.between(0.8, np.array([50.0]), np.array([k])), axis=0)[0, 0]) for k in (0.2, 1.0)]
+    assert width[0] == pytest.approx(5 * width[1], rel=0.1)
+
+
+def test_intervals_are_widened_about_what_is_told():
+    draw = np.random.default_rng(0)
+    observed = 100 + draw.normal(0, 5, (5000, 1))
+    (found,) = of_errors([Errors(np.full_like(observed, 100), observed, np.ones_like(observed))])
+    ends = [c.between(0.5, np.array([100.0]), np.ones(1)) for c in (found, found.widened(2))]
+    (low, high), (lower, higher) = ((e[0][0], e[1][0]) for e in ends)
+    assert (100 - lower, higher - 100) == pytest.approx((2 * (100 - low), 2 * (high - 100)))
