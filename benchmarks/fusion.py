@@ -27,8 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import airloom
 from airloom.kriging import coefficients, distances, fit, on_grid
+from airloom.memory import keep_freed_memory
 from airloom.methods.pointconv.network import PRESETS, PointConvFusion
-from airloom.nets.memory import keep_freed_memory
 from airloom.nets.pointconv import correlate
 
 RESULTS = Path(__file__).parent / "results" / "fusion.json"

@@ -34,7 +34,7 @@ from airloom.files import write_json
 from airloom.grid import tiles
 from airloom.infer.predict import mosaics, predict_field
 from airloom.learn.batches import Normaliser, Reader
-from airloom.nets.memory import keep_freed_memory
+from airloom.memory import keep_freed_memory
 from airloom.progress import quiet
 
 ROOT = Path(__file__).parents[1]

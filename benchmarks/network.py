@@ -26,8 +26,8 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 import airloom
+from airloom.memory import keep_freed_memory
 from airloom.methods.dacno2.network import DACNO2, PRESETS
-from airloom.nets.memory import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results" / "network.json"
 CHANNELS = {"calendar": 3, "weather": 14, "upper": 7, "emissions": 13, "geography": 6}

@@ -37,7 +37,7 @@ from airloom.files import write_json
 from airloom.grid import Tile
 from airloom.learn.ahead import ahead
 from airloom.learn.batches import Normaliser, Reader
-from airloom.nets.memory import keep_freed_memory
+from airloom.memory import keep_freed_memory
 from airloom.study import Study, changed, load
 
 ROOT = Path(__file__).parents[1]

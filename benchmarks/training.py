@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import airloom
+from airloom.memory import keep_freed_memory
 from airloom.methods.dacno2.network import PRESETS
-from airloom.nets.memory import keep_freed_memory
 
 ROOT = Path(__file__).parents[1]
 DEPTH, EAST, NORTH = 0, 5, 6  # channels of the single-level weather that the rule uses

@@ -16,10 +16,11 @@ import torch
 
 from airloom.cube.layers import group_channels
 from airloom.grid import tiles
+from airloom.memory import keep_freed_memory
 from airloom.methods.base import predict
 from airloom.methods.describe import describe, made_up
 from airloom.methods.registry import method
-from airloom.nets.memory import keep_freed_memory, samples_at_once
+from airloom.nets.memory import samples_at_once
 from airloom.parts import Phase
 from airloom.study import Study, changed
 

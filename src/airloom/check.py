@@ -22,9 +22,10 @@ from airloom.grid import tiles
 from airloom.infer.misses import DAYS
 from airloom.learn.own import SAMPLED
 from airloom.ledger import Ledger
+from airloom.memory import keep_freed_memory
 from airloom.methods.describe import made_up
 from airloom.methods.registry import method
-from airloom.nets.memory import keep_freed_memory, samples_at_once
+from airloom.nets.memory import samples_at_once
 from airloom.sources.cams import FILE
 from airloom.sources.members import Member, members
 from airloom.sources.registry import GRIDDED

@@ -11,8 +11,8 @@ from airloom.learn.batches import Reader
 from airloom.learn.ranks import Ranks
 from airloom.learn.sets import Sets
 from airloom.learn.train import PhaseTrainer
+from airloom.memory import keep_freed_memory
 from airloom.methods.registry import method
-from airloom.nets.memory import keep_freed_memory
 from airloom.networks import Networks
 from airloom.parts import Phase
 from airloom.progress import Progress

@@ -11,6 +11,7 @@ from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 from airloom.errors import DataError, StudyError
+from airloom.memory import keep_freed_memory
 
 Workers = int | str  # so many processes here, or the address of a dask scheduler
 
@@ -41,9 +42,9 @@ class Crew:
             DataError: a worker was killed; or what a piece raises.
         """
         if self._executor is None or len(work) < 2:
-            yield from ((number, one()) for number, one in enumerate(work))
+            yield from ((number, _do(one)) for number, one in enumerate(work))
             return
-        numbers = {self._executor.submit(one): number for number, one in enumerate(work)}
+        numbers = {self._executor.submit(_do, one): number for number, one in enumerate(work)}
         done = 0
         try:
             for future in as_completed(numbers):
@@ -58,6 +59,12 @@ class Crew:
         finally:
             for future in numbers:
                 future.cancel()
+
+
+def _do(one: Callable[[], T]) -> T:
+    """A piece of work, in memory that the worker has had before."""
+    keep_freed_memory()
+    return one()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from airloom.learn.ahead import ahead
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
 from airloom.learn.schedule import rate
 from airloom.learn.stop import Stopped, stop_asked
-from airloom.nets.memory import keep_freed_memory
+from airloom.memory import keep_freed_memory
 from airloom.nets.norm import settle
 from airloom.progress import Progress
 
