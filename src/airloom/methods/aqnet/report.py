@@ -93,8 +93,8 @@ def _intervals(found: list[dict[str, Any]]) -> str:
         for r in found
     ]
     return table(("What", "Nominal [%]", "Found [%]", "Mean width [µg m⁻³]"), rows) + (
-        '<p class="note">How many observations of the test lie within the intervals, which errors of the validating weeks before it '
-        "calibrate; an error's size follows the predicted value.</p>"
+        '<p class="note">How many observations of the test lie within the intervals, which errors in weeks before it '
+        "calibrate that were not learnt from; an error's size follows the predicted value, and in gaps how much of the network is known.</p>"
     )
 
 
