@@ -12,7 +12,7 @@ RESULTS = HERE / "results"
 
 def names() -> dict[str, str]:
     """Each script's name, and the first line of what it says of itself."""
-    scripts = (p for p in sorted(HERE.glob("*.py")) if not p.stem.startswith("__"))
+    scripts = (p for p in sorted(HERE.glob("*.py")) if not p.stem.startswith("_"))
     return {p.stem: p.read_text(encoding="utf-8").split('"""')[1].splitlines()[0] for p in scripts}
 
 

@@ -10,17 +10,14 @@ benchmarks/results/beijing.json: scores and minutes of each; those that it holds
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
+from _stamp import stamp
 
-import airloom
 from airloom.files import write_json
 
 ROOT = Path(__file__).parents[1]
@@ -65,9 +62,7 @@ def carry(name: str, folder: Path, data: Path) -> dict[str, Any]:
     return {
         "run": name,
         "changes": changes,
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        **stamp("torch"),
         "minutes": {stage: seconds / 60 for stage, seconds in timings.items()},
         "rows": scores["rows"],
         "intervals": scores["intervals"],

@@ -11,8 +11,6 @@ turns, A B A B; figures are medians of seconds. Writes benchmarks/results/cube.j
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import tempfile
@@ -21,7 +19,6 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from datetime import date
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,9 +27,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import xarray as xr
-import zarr
+from _stamp import stamp
 
-import airloom
 from airloom.cube.build import build, input_files
 from airloom.files import write_json
 from airloom.sources.era5_variables import PRESSURE, SINGLE
@@ -213,9 +209,7 @@ def main() -> None:
                 print(name, {k: round(v, 2) for k, v in taken[name][-1].items()}, flush=True)
     middle = {n: {k: statistics.median(t[k] for t in every) for k in every[0]} for n, every in taken.items()}
     result: dict[str, Any] = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"airloom": airloom.__version__, "xarray": xr.__version__, "zarr": zarr.__version__},
+        **stamp("xarray", "zarr"),
         "days": [FEW, asked.days],
         "runs": middle,
         "spread_seconds": {n: [min(t["seconds"] for t in e), max(t["seconds"] for t in e)] for n, e in taken.items()},

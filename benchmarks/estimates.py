@@ -10,11 +10,10 @@ earlier one of its name.
 import argparse
 import json
 import os
-import platform
-from datetime import date
 from pathlib import Path
 
-import airloom
+from _stamp import stamp
+
 from airloom.check import check
 from airloom.facts import TIMINGS
 from airloom.files import read_json, write_json
@@ -47,9 +46,7 @@ def main() -> None:
     stages = {stage: {"estimated_s": a, "measured_s": b, "ratio": a / b} for stage, (a, b) in both.items()}
     result = read_json(asked.out) if asked.out.is_file() else {}
     result[study.name] = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "airloom": airloom.__version__,
+        **stamp(),
         "stages": stages,
     }
     write_json(asked.out, result)

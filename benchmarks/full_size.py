@@ -14,22 +14,20 @@ Writes benchmarks/results/full_size.json, or full_size_small.json.
 import argparse
 import json
 import os
-import platform
 import resource
 import shutil
 import subprocess
 import sys
 import time
 from datetime import date, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 import xarray as xr
 import yaml
+from _stamp import stamp
 
-import airloom
 from airloom.files import read_json, whole, write_json
 from airloom.grid import Tile, tiles
 from airloom.methods.describe import describe
@@ -170,14 +168,8 @@ def main() -> None:
     stages = run(what, asked.work, asked.threads)
     timings = read_json(asked.work / "run" / "timings.json")
     result = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {asked.threads} threads",
+        **stamp("torch", "numpy", "xarray", "zarr", threads=asked.threads),
         **({"accelerator": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
-        "versions": {
-            "airloom": airloom.__version__,
-            "python": platform.python_version(),
-            **{p: version(p) for p in ("torch", "numpy", "xarray", "zarr")},
-        },
         "grid": {"shape": what.grid.shape, "cell_m": what.grid.cell, "levels": len(what.levels)},
         "twin_cells": list(plan(what).grid.shape),
         "days": asked.days,

@@ -11,21 +11,18 @@ process; figures are medians. Writes benchmarks/results/fusion.json.
 
 import argparse
 import json
-import os
-import platform
 import resource
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _stamp import stamp
 from network import take_turns
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-import airloom
 from airloom.kriging import coefficients, distances, fit, on_grid
 from airloom.memory import keep_freed_memory
 from airloom.methods.pointconv.network import PRESETS, PointConvFusion
@@ -124,9 +121,7 @@ def main() -> None:
     taken |= take_turns(kernels(32 if asked.small else 128), 1 if asked.small else asked.repeats, "cpu")
     rates = {name: operations[name] / taken[name]["wall_s"] / 1e9 for name in operations}
     result = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {asked.threads} threads",
-        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        **stamp("torch", threads=asked.threads),
         "cells": shape,
         "stations": stations,
         "seconds": {name: round(t["wall_s"], 4) for name, t in taken.items()},

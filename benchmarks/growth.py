@@ -8,15 +8,12 @@ to a Zarr store, in a process of its own, whose peak memory is its own. Tiles ov
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -24,10 +21,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 import zarr
+from _stamp import stamp
 from network import network
 from reading import Scale, _groups, _leading, make, study
 
-import airloom
 from airloom.cube import store
 from airloom.cube.store import Cube
 from airloom.files import write_json
@@ -106,9 +103,7 @@ def main() -> None:
             }
         )
     result = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"airloom": airloom.__version__, "torch": torch.__version__},
+        **stamp("torch"),
         "asked": {k: v for k, v in vars(asked).items() if k != "out"},
         "regions": rows,
     }

@@ -9,14 +9,12 @@ its scores, and paired differences of both phases from it, means and 95 % interv
 
 import argparse
 import os
-import platform
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from _stamp import stamp
 
-import airloom
 from airloom.files import write_json
 from airloom.kinds import open_run, open_study
 from airloom.methods.pointconv.folds import folds
@@ -87,9 +85,7 @@ def main() -> None:
     write_json(
         asked.out,
         {
-            "date": str(date.today()),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            "versions": {"airloom": airloom.__version__, "python": platform.python_version()},
+            **stamp(),
             "withheld": [{k: r[k] for k in keep} for r in rows],
             "differences": apart,
         },

@@ -12,7 +12,6 @@ must equal the undisturbed ones to the bit. Writes benchmarks/results/kill_resum
 import argparse
 import json
 import os
-import platform
 import random
 import shutil
 import signal
@@ -20,8 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +27,9 @@ import numpy as np
 import polars as pl
 import yaml
 import zarr
+from _stamp import stamp
 from safetensors.numpy import load_file
 
-import airloom
 from airloom.study import Study, changed, load
 
 ROOT = Path(__file__).parents[1]
@@ -227,13 +224,7 @@ def main() -> None:
         study = work / "study.yaml"
         study.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     found = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
-        "versions": {
-            "airloom": airloom.__version__,
-            "python": platform.python_version(),
-            **{p: version(p) for p in ("torch", "zarr", "netCDF4", "safetensors")},
-        },
+        **stamp("torch", "zarr", "netCDF4", "safetensors"),
         "set": asked.set,
         **disturb(study, data, work, asked.kills, asked.seed),
     }

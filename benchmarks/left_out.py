@@ -7,15 +7,11 @@ cross-validations over all stations, paired differences, intervals, the unseen w
 """
 
 import argparse
-import os
-import platform
-from datetime import date
 from pathlib import Path
 
-import torch
 import yaml
+from _stamp import stamp
 
-import airloom
 from airloom.files import read_json, write_json
 
 RESULTS = Path(__file__).parent / "results"
@@ -33,9 +29,7 @@ def main() -> None:
         scores = read_json(run / "scores.json")
         rows = [{k: r[k] for k in KEEP if k in r} for r in scores["rows"] if r["stratum"] == "all"]
         facts = {
-            "date": str(date.today()),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
+            **stamp("torch"),
             "study": study,
             "rows": rows,
             "seconds": read_json(run / "timings.json"),

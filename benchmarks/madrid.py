@@ -9,15 +9,12 @@ third of them) with seed 0. Writes benchmarks/results/madrid.json, where runs th
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 
-import torch
+from _stamp import stamp
 
-import airloom
 from airloom.files import write_json
 
 ROOT = Path(__file__).parents[1]
@@ -35,9 +32,7 @@ def run(name: str, changes: list[str], data: Path, runs: Path) -> dict:
     return {
         "run": name,
         "changes": changes,
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        **stamp("torch"),
         "withheld": [{k: r[k] for k in keep} for r in scores["rows"] if r["target"] == "withheld" and r["stratum"] == "all"],
         "differences": [d for d in scores["differences"] if d["target"] == "withheld"],
         "seconds": json.loads((folder / "timings.json").read_text()),

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _stamp import stamp
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-import airloom
 from airloom.memory import keep_freed_memory
 from airloom.methods.dacno2.network import DACNO2, PRESETS
 
@@ -192,9 +192,9 @@ def main() -> None:
                 share = f"{run['gflop_s']:.0f} GFLOP/s, {run['of_convolution']:.0%} of a convolution"
                 print(f"  {name:32} {1 / run['samples_s']:.3f} s a sample, {run['samples_s']:.2f} samples/s, {share}")
     chip = torch.cuda.get_device_name() if asked.device == "cuda" else platform.processor() or platform.machine()
-    facts = {"device": chip, "threads": asked.threads, "torch": torch.__version__, "airloom": airloom.__version__}
+    facts = {**stamp("torch"), "device": chip, "threads": asked.threads}
     asked.out.parent.mkdir(exist_ok=True)
-    asked.out.write_text(json.dumps(facts | {"python": platform.python_version(), "cases": results}, indent=1) + "\n")
+    asked.out.write_text(json.dumps(facts | {"cases": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

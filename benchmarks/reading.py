@@ -13,21 +13,18 @@ Writes benchmarks/results/reading.json.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
 import zarr
+from _stamp import stamp
 from torch.utils.data import DataLoader, Dataset
 
-import airloom
 from airloom.cube import store
 from airloom.cube.build import _empty, _put
 from airloom.cube.decode import products
@@ -191,9 +188,7 @@ def main() -> None:
         stored = sum(f.stat().st_size for f in (Path(folder) / "cube.zarr").rglob("*") if f.is_file())
     rates = {name: statistics.median(t) for name, t in taken.items()}
     result = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "zarr": zarr.__version__},
+        **stamp("torch", "zarr"),
         "asked": {k: v for k, v in vars(asked).items() if k != "out"},
         "megabytes_a_sample": sum(a[0].nbytes / (asked.batch if g in MAPS else 1) for g, a in raw.items())
         * (asked.tile / asked.cells) ** 2

@@ -14,18 +14,14 @@ A seam is real where `seam` lies above `chance`. Nothing in RUN is changed.
 """
 
 import argparse
-import os
-import platform
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from _stamp import stamp
 
-import airloom
 from airloom.errors import StudyError
 from airloom.files import write_json
 from airloom.grid import tiles
@@ -134,9 +130,7 @@ def main() -> None:
     write_json(
         asked.out,
         {
-            "date": str(date.today()),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            "versions": {"airloom": airloom.__version__, "python": platform.python_version(), "numpy": version("numpy")},
+            **stamp("numpy"),
             "study": study.name,
             "cells": list(study.target_grid.shape),
             "tiles": study.tiles.model_dump(),

@@ -12,17 +12,14 @@ import argparse
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
+from _stamp import stamp
 
-import airloom
 from airloom.files import write_json
 from airloom.study import Study, changed, load
 from airloom.twin.world import Plan
@@ -169,9 +166,7 @@ def keep(found: dict[str, Any], twin: Plan, path: Path) -> None:
     before = json.loads(path.read_text()) if path.is_file() else {}
     known = before["runs"] if before.get("twin") == twin.to_json() else []
     made = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        **stamp("torch"),
     }
     runs = {r["run"]: r for r in [*known, {**found, **made}]}
     write_json(path, {"twin": twin.to_json(), "runs": [runs[name] for name in sorted(runs)]})

@@ -12,14 +12,11 @@ benchmarks/results/speed.json.
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,12 +28,12 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from _stamp import stamp  # noqa: E402
 from network import HOURS, LEVELS, ceilings, made_up, network, operations  # noqa: E402
 
-import airloom  # noqa: E402
 from airloom.grid import Grid, tiles  # noqa: E402
 from airloom.infer.predict import mosaics  # noqa: E402
-from airloom.nets.memory import keep_freed_memory  # noqa: E402
+from airloom.memory import keep_freed_memory  # noqa: E402
 from airloom.study import load  # noqa: E402
 from tests import plain  # noqa: E402
 
@@ -165,10 +162,8 @@ def main() -> None:
         for way in ("matrix product", "convolution"):
             run[f"seconds_at_rate_of_{way.replace(' ', '_')}"] = operations_here / top[f"{way} {kind}"] / 1e9
     result = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        **stamp("torch"),
         "threads": asked.threads,
-        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "network": {"preset": preset, "cells": cells, "levels": LEVELS, "hours": HOURS, "gflop": work / 1e9},
         "apart_of_deviation": apart,
         "ceilings_gflop_s": top,

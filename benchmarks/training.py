@@ -14,16 +14,15 @@ import argparse
 import json
 import platform
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
+from _stamp import stamp
 from network import CHANNELS, FACTOR, HOURS, LEVELS, network, operations
 from torch import Tensor, nn
 from torch.nn import functional
 
-import airloom
 from airloom.memory import keep_freed_memory
 from airloom.methods.dacno2.network import PRESETS
 
@@ -154,9 +153,8 @@ def main() -> None:
     if asked.device == "cpu":
         keep_freed_memory()
     found = {
-        "date": str(date.today()),
+        **stamp("torch"),
         "device": torch.cuda.get_device_name() if asked.device == "cuda" else platform.machine(),
-        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
         **{k: v for k, v in vars(asked).items() if k not in ("out", "small")},
         **train(asked),
     }

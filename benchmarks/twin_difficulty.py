@@ -9,20 +9,16 @@ CAMS-2km, whose scores are the targets. 95 % intervals resample days.
 """
 
 import argparse
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import xarray as xr
+from _stamp import stamp
 
-import airloom
 from airloom.cube.regrid import Bilinear
 from airloom.errors import DataError
 from airloom.files import write_json
@@ -267,13 +263,7 @@ def main() -> None:
     print(f"\nmean of {len(found)} twins")
     show_targets(together)
     content = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {
-            "airloom": airloom.__version__,
-            "python": platform.python_version(),
-            **{p: version(p) for p in ("numpy", "xarray", "polars", "lightgbm")},
-        },
+        **stamp("numpy", "xarray", "polars", "lightgbm"),
         "draws": DRAWS,
         "mean": together,
         "twins": found,

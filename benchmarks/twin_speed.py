@@ -10,8 +10,6 @@ Writes benchmarks/results/twin_speed.json.
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import time
@@ -21,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _stamp import stamp
 from numba import set_num_threads
 
-import airloom
 from airloom.twin.columns import lift, mix
 from airloom.twin.model import STEPS
 from airloom.twin.transport import horizontal
@@ -123,9 +121,7 @@ def main() -> None:
                 flush=True,
             )
     result = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"airloom": airloom.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        **stamp("numpy"),
         "runs": found,
         **({"made": made(asked.made)} if asked.made else {}),
     }

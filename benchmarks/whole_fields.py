@@ -10,17 +10,14 @@ on. Writes benchmarks/results/whole_fields.json.
 """
 
 import argparse
-import os
-import platform
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _stamp import stamp
 
-import airloom
 from airloom.files import fingerprint, write_json
 from airloom.methods.pointconv.fuse import Observed
 from airloom.methods.pointconv.lessons import Teacher
@@ -136,9 +133,7 @@ def main() -> None:
     }
     ours = {name: found["models"]["pointconv"] for name, found in both.items()}
     result = {
-        "date": str(date.today()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"airloom": airloom.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        **stamp("torch"),
         "cells": [asked.cells, asked.cells],
         "cell_m": asked.cell,
         "steps": asked.steps,

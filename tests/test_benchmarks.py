@@ -46,3 +46,9 @@ def test_a_name_that_is_none_lists_those_that_are(runner, capsys):
     told = capsys.readouterr()
     assert told.err == "subtracting: there is no such benchmark.\n"
     assert told.out.split() == ["adding", "Add", "two", "numbers."]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("[a-z]*.py")), ids=lambda p: p.stem)
+def test_every_benchmark_finds_what_it_imports(path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])
+    assert callable(runpy.run_path(str(path), run_name="looked at")["main"])
