@@ -157,6 +157,24 @@ def test_a_field_complies_with_cf(tmp_path, levels, hours):
     assert passed, (tmp_path / "report.txt").read_text()
 
 
+def test_a_store_has_room_for_what_lies_beside_the_field(tmp_path):
+    path, known = tmp_path / "a.zarr", {"coverage": {"long_name": "how well stations know the cell", "units": "1"}}
+    create_zarr(path, GRID, DAYS, levels=LEVELS, beside=known)
+    share = np.full(GRID.shape, 0.25)
+    write_day(path, 1, values(LEVELS)[1], beside={"coverage": share})
+    write_netcdf(read(path), tmp_path / "a.nc")
+    with xr.open_dataset(tmp_path / "a.nc") as found:
+        assert found["coverage"].dims == ("time", "y", "x")
+        assert found["coverage"].attrs["units"] == "1"
+        assert (found["coverage"] == 0.25).all()
+        assert found["no2"].values.tolist() == values(LEVELS)[1:2].tolist()
+    assert create_zarr(path, GRID, DAYS, levels=LEVELS, beside=known).tolist() == [False, True, False]
+    with pytest.raises(DataError, match="holds a field of another grid"):
+        create_zarr(path, GRID, DAYS, levels=LEVELS, beside={"spread": {}})
+    with pytest.raises(DataError, match="coverage has the shape"):
+        write_day(path, 0, values(LEVELS)[0], beside={"coverage": share[1:]})
+
+
 def test_a_store_knows_its_days(tmp_path):
     path = tmp_path / "a.zarr"
     assert create_zarr(path, GRID, DAYS).tolist() == [False, False, False]
@@ -243,7 +261,7 @@ def test_shapes_are_checked(tmp_path):
     create_zarr(tmp_path / "a.zarr", GRID, DAYS)
     with pytest.raises(DataError, match="day 3 does not exist; the store has 3 days"):
         write_day(tmp_path / "a.zarr", 3, values()[0])
-    with pytest.raises(DataError, match=r"day 0: values have the shape \(4, 5\), the store's days \(5, 4\)"):
+    with pytest.raises(DataError, match=r"day 0: no2 has the shape \(4, 5\), the store's days \(5, 4\)"):
         write_day(tmp_path / "a.zarr", 0, values()[0].T)
 
 

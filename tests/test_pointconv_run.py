@@ -130,6 +130,8 @@ def test_fields_cover_the_days_that_have_a_station(folder):
     with xr.open_dataset(folder / "run" / "fields.nc") as field:
         assert field["pm10"].shape == (5, 32, 32)  # of six days, the last has none
         assert bool((field["pm10"] >= 0).all())
+        assert field["coverage"].shape == (5, 32, 32)
+        assert 0.4 < float(field["coverage"].max()) < 1
         assert field["pm10"].attrs["standard_name"] == "mass_concentration_of_pm10_ambient_aerosol_particles_in_air"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import netCDF4
@@ -109,18 +110,20 @@ def create_zarr(
     hours: Hours = WHOLE_DAY,
     pollutant: str = "no2",
     attrs: Mapping[str, str] | None = None,
+    beside: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> np.ndarray:
     """Lay out a Zarr store for a field that is written day by day; say which days it holds already, bool on (time,).
 
     A store of the same field that stands at `path` is left as it is, so that an interrupted run goes on. Its variable
-    `written` is 1 on the days whose values are complete.
+    `written` is 1 on the days whose values are complete. `beside`: further variables of the ground on (time, y, x), by name, and
+    their attributes.
 
     Raises:
         DataError: another field stands at `path`, or the disk is full.
     """
     wanted = _description(grid, days, levels, hours, pollutant, attrs)
     if path.exists():
-        if not _same_layout(_open(path), wanted, pollutant):
+        if not _same_layout(_open(path), wanted, {pollutant, *beside}):
             raise DataError(
                 f"{path} holds a field of another grid, period, pollutant, or of other hours or levels. Remove it, or name "
                 "another store."
@@ -134,23 +137,37 @@ def create_zarr(
         shape = _shape(grid, days, levels)
         group = zarr.open_group(aside, mode="r+", use_consolidated=False)
         del group.attrs["coordinates"]  # lat and lon, which belong to the values alone
-        group.create_array(
-            pollutant,
-            shape=shape,
-            chunks=(1, *shape[1:-2], min(ROWS, shape[-2]), shape[-1]),
-            dtype="float32",
-            fill_value=float("nan"),
-            dimension_names=_dims(levels),
-            attributes={**_attributes(pollutant, hours), "grid_mapping": "crs", "coordinates": "lat lon"},
-        )
+        flat = (shape[0], *shape[-2:]), _dims(None)
+        arrays = {
+            pollutant: (shape, _dims(levels), _attributes(pollutant, hours)),
+            **{n: (*flat, a) for n, a in beside.items()},
+        }
+        for name, (size, dims, attributes) in arrays.items():
+            group.create_array(
+                name,
+                shape=size,
+                chunks=(1, *size[1:-2], min(ROWS, size[-2]), size[-1]),
+                dtype="float32",
+                fill_value=float("nan"),
+                dimension_names=dims,
+                attributes={**attributes, "grid_mapping": "crs", "coordinates": "lat lon"},
+            )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)  # read by zarr-python
             zarr.consolidate_metadata(aside)
     return np.zeros(len(days), bool)
 
 
-def write_day(path: Path, index: int, values: np.ndarray, *, pollutant: str = "no2") -> None:
-    """Write the values [µg m⁻³] of day `index`, on ([level,] y, x), into a store that `create_zarr` laid out.
+def write_day(
+    path: Path,
+    index: int,
+    values: np.ndarray,
+    *,
+    pollutant: str = "no2",
+    beside: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> None:
+    """Write the values [µg m⁻³] of day `index`, on ([level,] y, x), into a store that `create_zarr` laid out; and further variables that
+    it has `beside`, on (y, x).
 
     The day counts as written only once all its values are on disk. Days may be written in any order, and by several
     processes.
@@ -158,11 +175,14 @@ def write_day(path: Path, index: int, values: np.ndarray, *, pollutant: str = "n
     Raises:
         DataError: there is no such day, the shape is another, or the disk is full.
     """
-    array = _array(path, pollutant)
-    if values.shape != array.shape[1:]:
-        raise DataError(f"{path}, day {index}: values have the shape {values.shape}, the store's days {array.shape[1:]}.")
+    every = {pollutant: values, **beside}
+    for name, given in every.items():
+        expected = _array(path, name).shape[1:]
+        if given.shape != expected:
+            raise DataError(f"{path}, day {index}: {name} has the shape {given.shape}, the store's days {expected}.")
     start_day(path, index)
-    write_rows(path, index, 0, values, pollutant=pollutant)
+    for name, given in every.items():
+        write_rows(path, index, 0, given, pollutant=name)
     finish_day(path, index)
 
 
@@ -253,10 +273,10 @@ def _open(path: Path) -> xr.Dataset:
     return field
 
 
-def _same_layout(found: xr.Dataset, wanted: xr.Dataset, pollutant: str) -> bool:
-    """Whether a store was laid out for the field that is wanted."""
+def _same_layout(found: xr.Dataset, wanted: xr.Dataset, names: set[str]) -> bool:
+    """Whether a store was laid out for the field that is wanted, with variables of these names."""
     return (
-        pollutant in found
+        names <= set(found.data_vars)
         and set(found.coords) == set(wanted.coords)
         and all(np.array_equal(found[name], wanted[name]) for name in (*wanted.indexes, "time_bnds"))
         and found["crs"].attrs["crs_wkt"] == wanted["crs"].attrs["crs_wkt"]

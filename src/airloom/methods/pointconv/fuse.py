@@ -13,6 +13,10 @@ from airloom.methods.pointconv.network import PointConvFusion, of_stations
 from airloom.stations import Stations
 
 CELLS = 2**18  # cells of all days that are computed at once
+COVERAGE = {  # what the variable of that name is
+    "long_name": "how well stations know the cell: 0 out of their reach, 0.5 as in a station's own cell",
+    "units": "1",
+}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from airloom import __version__
 from airloom.errors import DataError
 from airloom.infer.fields import field_dataset, read, surface, write_netcdf
 from airloom.ledger import Ledger
+from airloom.methods.pointconv.fuse import COVERAGE
 from airloom.methods.pointconv.model import Model
 from airloom.methods.pointconv.sensors import on_cells, read_sensors
 
@@ -64,11 +65,7 @@ def fuse(
     field, known = (np.concatenate([block[part] for block in blocks]) for part in (1, 2))
     attributes = {"title": study.title, "source": f"airloom {__version__}, method pointconv"}
     found = field_dataset(field, grid=study.target_grid, days=days, pollutant=study.pollutant, attrs=attributes)
-    described = {
-        "long_name": "how well stations know the cell: 0 out of their reach, 0.5 as in a station's own cell",
-        "units": "1",
-    }
-    found = found.assign(coverage=(("time", "y", "x"), known, described))
+    found = found.assign(coverage=(("time", "y", "x"), known, COVERAGE))
     if model.calibration:
         for word, values in zip(("low", "high"), model.calibration.between(SHOWN, field, known), strict=True):
             what = {"long_name": f"{word} end of the {SHOWN:.0%} interval of a daily mean", "units": "ug m-3"}

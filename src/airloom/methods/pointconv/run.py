@@ -31,7 +31,7 @@ from airloom.learn.checkpoint import load_weights
 from airloom.ledger import Ledger
 from airloom.methods.pointconv.adapt import adapt
 from airloom.methods.pointconv.card import card
-from airloom.methods.pointconv.fuse import Adapted, Fuser, Observed
+from airloom.methods.pointconv.fuse import COVERAGE, Adapted, Fuser, Observed
 from airloom.methods.pointconv.lessons import Teacher
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.model import MODEL, Model
@@ -113,18 +113,23 @@ class FusionRun(Carrier[FusionStudy]):
             grid, observed = self.study.target_grid, self._observed
             days = np.flatnonzero(np.isfinite(observed[0].values).any(1))
             path = self.folder / FIELDS
-            if path.exists() and read(path).attrs.get("made_of") != self._attributes["made_of"]:
-                shutil.rmtree(path)  # of other weights, maps or observations
+            if path.exists() and not self._is_mine(read(path)):
+                shutil.rmtree(path)
             if not path.exists():
                 self._keep_model()
-            done = create_zarr(path, grid, self._days[days], pollutant=self.study.pollutant, attrs=self._attributes)
+            what, beside = self.study.pollutant, {"coverage": COVERAGE}
+            done = create_zarr(path, grid, self._days[days], pollutant=what, attrs=self._attributes, beside=beside)
             fuser, number = self._final, {day: i for i, day in enumerate(days)}
-            for some, found, _ in fuser.fields(observed, days[~done]):
-                for day, field in zip(some, found, strict=True):
-                    write_day(path, number[day], field, pollutant=self.study.pollutant)
+            for some, found, known in fuser.fields(observed, days[~done]):
+                for day, field, reach in zip(some, found, known, strict=True):
+                    write_day(path, number[day], field, pollutant=what, beside={"coverage": reach})
                 self.progress("fuse, days", number[some[-1]] + 1, len(days))
             write_netcdf(read(path), self.netcdf)
         return self.netcdf
+
+    def _is_mine(self, field: xr.Dataset) -> bool:
+        """Whether a field is of these weights, maps and observations, and tells its coverage."""
+        return "coverage" in field and field.attrs.get("made_of") == self._attributes["made_of"]
 
     def _keep_model(self) -> None:
         """Write what makes fields, for others to use."""
