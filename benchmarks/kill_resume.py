@@ -1,10 +1,10 @@
 """Kill a run again and again, and see that it ends as if nothing had happened.
 
-    python benchmarks/kill_resume.py STUDY --data DIR [--kills 10] [--seed 0] [--set phases.0.epochs=1 …]
-    python benchmarks/kill_resume.py --small [--kills 10] [--seed 0]
+    python benchmarks/kill_resume.py STUDY --data DIR [--kills 10] [--seed 0] [--stages train …] [--set phases.0.epochs=1 …]
+    python benchmarks/kill_resume.py --small [--kills 10] [--seed 0] [--stages train …]
 
 Runs the study undisturbed once. Then runs it in another folder, with a cube of its own, and kills the whole process group
-with SIGKILL at random moments, as many of each stage as of any other: prepare, train, predict, evaluate, report. After
+with SIGKILL at random moments, as many of each of the stages as of any other (all: prepare, train, predict, evaluate, report). After
 each kill every file under a final name must be whole; in the end scores, fields, weights, normalisation, ledger and cube
 must equal the undisturbed ones to the bit. Writes benchmarks/results/kill_resume.json; exit code 1 where anything differs.
 """
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ def results(folder: Path, study: Study) -> dict[str, Any]:
     return {**found, "cube attributes": json.dumps(dict(group.attrs), sort_keys=True)}
 
 
-def disturb(study_file: Path, data: Path, work: Path, kills: int, seed: int) -> dict[str, Any]:
+def disturb(study_file: Path, data: Path, work: Path, kills: int, seed: int, stages: Sequence[str]) -> dict[str, Any]:
     """The undisturbed run, the disturbed one, and how they compare."""
     study = load(study_file)
     calm, rough = (work / kind / study.name for kind in ("undisturbed", "disturbed"))
@@ -175,7 +176,7 @@ def disturb(study_file: Path, data: Path, work: Path, kills: int, seed: int) -> 
     subprocess.run([sys.executable, "-c", "import airloom.run"], check=True)
     lengths = {**durations(calm), "start": time.monotonic() - started}
     draw, told, broken = random.Random(seed), [], []
-    for stage in sorted((STAGES[i % len(STAGES)] for i in range(kills)), key=STAGES.index):
+    for stage in sorted((stages[i % len(stages)] for i in range(kills)), key=STAGES.index):
         for _ in range(TRIES):
             told.append(kill_once(stage, lengths, draw, Attempt(study_file, data, rough), rough, study.name))
             broken += broken_files(rough.parent)
@@ -207,6 +208,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("AIRLOOM_DATA"), help="folder of its input files")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES, help="in which it is killed")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the study")
     parser.add_argument("--small", action="store_true", help="the small study of the tests, with its invented files")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "kill_resume.json")
@@ -226,7 +228,7 @@ def main() -> None:
     found = {
         **stamp("torch", "zarr", "netCDF4", "safetensors"),
         "set": asked.set,
-        **disturb(study, data, work, asked.kills, asked.seed),
+        **disturb(study, data, work, asked.kills, asked.seed, asked.stages),
     }
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,28 +107,33 @@ def ceilings(device: str, repeats: int) -> dict[str, float]:
     return {name: work[name] / counted(seconds, device) / 1e9 for name, seconds in found.items()}
 
 
-def case(preset: str, cells: int, batch: int, types: list[str], device: str, repeats: int) -> dict[str, Any]:
-    """Figures of one preset on tiles of so many cells."""
+def case(
+    preset: str, cells: int, batch: int, types: list[str], device: str, repeats: int, *, compiled: bool
+) -> dict[str, Any]:
+    """Figures of one preset on tiles of so many cells; where asked for, of the network compiled besides."""
     torch.manual_seed(0)
     net = network(preset).to(device)
     inputs = {group: x.to(device) for group, x in made_up(cells, batch).items()}
 
-    def field(kind: str) -> torch.Tensor:
+    nets = {"": net, **({"compiled, ": torch.compile(net, dynamic=False)} if compiled else {})}
+
+    def field(how: str, kind: str) -> torch.Tensor:
         with torch.autocast(device, torch.bfloat16, enabled=kind == "bfloat16"):
-            return net(inputs)
+            return nets[how](inputs)
 
-    def forward(kind: str) -> None:
+    def forward(how: str, kind: str) -> None:
         with torch.no_grad():
-            field(kind)
+            field(how, kind)
 
-    def learn(kind: str) -> None:
+    def learn(how: str, kind: str) -> None:
         net.zero_grad(set_to_none=True)
-        field(kind).float().square().mean().backward()
+        field(how, kind).float().square().mean().backward()
 
     variants = {
-        f"{what} {kind}": lambda run=run, kind=kind: run(kind)
+        f"{how}{what} {kind}": partial(run, how, kind)
         for kind in types
         for what, run in (("forward", forward), ("forward and backward", learn))
+        for how in nets
     }
     work = operations(preset, cells)
     top = ceilings(device, repeats)
@@ -159,6 +165,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--types", nargs="+", default=list(TYPES), choices=list(TYPES))
     parser.add_argument("--presets", nargs="+", default=list(PRESETS), choices=list(PRESETS))
+    parser.add_argument(
+        "--compile", action="store_true", help="by torch.compile too, which needs a C++ compiler and minutes"
+    )
     parser.add_argument("--small", action="store_true", help="one tile of 64 cells, twice")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--one", help=argparse.SUPPRESS)  # a case and how, as JSON: what a process of its own does
@@ -168,7 +177,12 @@ def main() -> None:
         *which, keeps = json.loads(asked.one)
         if keeps:
             keep_freed_memory()
-        print(json.dumps(case(*which, asked.types, asked.device, asked.repeats) | {"keeps_freed_memory": keeps}))
+        print(
+            json.dumps(
+                case(*which, asked.types, asked.device, asked.repeats, compiled=asked.compile)
+                | {"keeps_freed_memory": keeps}
+            )
+        )
         return
     repeats = 2 if asked.small else asked.repeats
     results = []
@@ -178,6 +192,7 @@ def main() -> None:
                 continue
             words = ["--one", json.dumps([preset, cells, batch, keeps]), "--device", asked.device, "--types", *asked.types]
             words += ["--threads", str(asked.threads), "--repeats", str(repeats)]
+            words += ["--compile"] * asked.compile
             done = subprocess.run([sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True)
             if done.returncode:
                 results.append({"preset": preset, "cells": cells, "batch": batch, "failed": done.returncode})

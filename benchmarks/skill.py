@@ -65,6 +65,7 @@ def variants(study: Study, base: Path) -> dict[str, dict[str, Any]]:
             "verification.years": [ANOMALOUS],
         },
         "overpass": {"stations.min_hours": 2, "hours": [11, 14]},
+        "bfloat16": {"method.precision": "bfloat16"},
     }
 
 
