@@ -205,7 +205,7 @@ def test_check_and_describe(tmp_path):
     study = write(tmp_path)
     lines = check(study, tmp_path, tmp_path / "run", workers=2)
     assert "6 stations" in lines[0]
-    assert "networks, 2 at a time" in lines[-1]
+    assert "networks, 2 at a time, and trees" in lines[-1]
     assert [r.name for r in describe(study) if r.depth == 0] == ["aqnet: hours", "aqnet: days", "aqnet: gaps"]
     assert "verification.test" in [key for key, _, _ in keys("aqnet")]
 

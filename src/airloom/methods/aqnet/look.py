@@ -1,6 +1,7 @@
 """What a study of series is made of and what it will cost, before anything runs."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,16 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from airloom.methods.aqnet.beside import VOICES
+from airloom.methods.aqnet.beside import BOOSTING, VOICES
 from airloom.methods.aqnet.hours import AMOUNTS
 from airloom.methods.aqnet.learn import loss, told
 from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Reanalyser, Seen
 from airloom.methods.aqnet.run import SeriesRun
 from airloom.methods.aqnet.study import Forecast, Reanalysis, SeriesStudy, Task
+from airloom.methods.aqnet.trees import Trees
 from airloom.methods.describe import Row, rows
 from airloom.sources.base import SERIES
 
 PROBES = 3  # timed steps
+SHARE = 10  # every so-manieth moment is enough to time trees
 STATIONS = 10  # made up, to describe
 
 
@@ -80,9 +83,13 @@ def _lines(run: SeriesRun, workers: int) -> list[str]:
     networks = [j for j in run.jobs if j.which not in VOICES]
     for job in networks:
         seconds += run.task(job.task).steps * steps[job.task]
+    seconds += sum(_trees(run, t) for t in study.tasks if isinstance(t, Forecast))
     at_once = max(1, min(workers, len(networks)))
     minutes = seconds / at_once / 60
-    return [*lines, f"training: {len(networks)} networks, {at_once} at a time, about {minutes:.0f} min on this machine"]
+    return [
+        *lines,
+        f"training: {len(networks)} networks, {at_once} at a time, and trees, about {minutes:.0f} min on this machine",
+    ]
 
 
 def _step(run: SeriesRun, task: Task) -> float:
@@ -96,3 +103,15 @@ def _step(run: SeriesRun, task: Task) -> float:
         loss(told(network, learning.windows.hours, lesson, run.study.method.neighbours), lesson.wanted).backward()
         spent.append(time.perf_counter() - started)
     return float(np.median(spent))
+
+
+def _trees(run: SeriesRun, task: Forecast) -> float:
+    """Seconds that growing a forecast's trees takes, by those of its first step on a share of the moments."""
+    learning = run.forecasting(task, which=BOOSTING)
+    hours, parts = learning.windows.hours, learning.parts
+    first = replace(learning.windows, wanted=learning.windows.wanted[..., :1])
+    started = time.perf_counter()
+    Trees(hours.channels, 1, 1).grow(
+        first, parts.train[::SHARE], parts.validation[::SHARE], learning.known, length=task.length, seed=0
+    )
+    return SHARE * task.reach * (time.perf_counter() - started)
