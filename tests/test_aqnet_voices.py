@@ -1,5 +1,7 @@
 """What speaks with the networks of series, and how sure all of them together are."""
 
+import os
+import signal
 from dataclasses import replace
 from datetime import datetime
 
@@ -7,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from airloom.errors import CheckpointError
+from airloom.errors import CheckpointError, StudyError
 from airloom.learn.checkpoint import load_weights, save_weights
-from airloom.methods.aqnet.beside import LINE, VOICES, Beside
-from airloom.methods.aqnet.calibrate import Errors, known_of, of_errors
-from airloom.methods.aqnet.designs import designs, flat
+from airloom.learn.stop import Stopped
+from airloom.methods.aqnet.beside import BOOSTING, LINE, VOICES, Beside, learn_voice
+from airloom.methods.aqnet.calibrate import Errors, known_of, of_errors, of_forecast
+from airloom.methods.aqnet.designs import THIN, designs, flat
 from airloom.methods.aqnet.jobs import jobs_of
 from airloom.methods.aqnet.regression import RIDGES, crossed
 from airloom.methods.aqnet.split import Parts, parts_of, turns_of
@@ -42,7 +45,7 @@ def solved(task):
 
 def grown(task):
     trees = task.network(SeriesMethod(name="aqnet"))
-    trees.grow(task.windows, TRAIN, CHECKS, task.known, length=1, seed=0)
+    list(trees.grow(task.windows, TRAIN, CHECKS, task.known, length=1, seed=0))
     return trees
 
 
@@ -64,8 +67,10 @@ def test_a_line_and_trees_know_more_than_the_mean():
 
 def test_each_step_has_the_penalty_that_errs_least_where_it_is_checked():
     task = beside("ridge")
+    noise = torch.from_numpy(np.random.default_rng(1).normal(size=task.windows.wanted[..., 2].shape)).float()
+    task.windows.wanted[..., 2] = noise  # of which nothing can be known
     line = solved(task)
-    assert set(line.penalties.tolist()) <= set(RIDGES.tolist())
+    assert line.penalties[0] < line.penalties[2]
     rows, wanted = map(np.concatenate, zip(*designs(task.windows, CHECKS, EVERY), strict=True))
 
     inputs, due = map(np.concatenate, zip(*designs(task.windows, TRAIN, EVERY), strict=True))
@@ -121,6 +126,37 @@ def test_voices_have_equal_parts_in_what_is_told_of_stations_that_are_seen():
     assert told[:, 2] == pytest.approx(1)  # nobody but the networks
 
 
+def test_thinned_moments_are_of_all_hours_of_the_day():
+    for step in THIN.values():
+        assert set(np.arange(1, 24 * 91 + 2)[::step] % 24) == set(range(24))
+
+
+def test_trees_stop_after_a_step_and_go_on(tmp_path, monkeypatch):
+    task, method, facts = beside(BOOSTING), SeriesMethod(name="aqnet"), {"seed": 0, "study": "one"}
+    learn_voice(task, method, tmp_path / "whole", **facts)
+
+    def asked_once(what, done, total):
+        if done == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped, match="the trees of 2 of 3 steps; the same command goes on"):
+        learn_voice(task, method, tmp_path / "stopped", **facts, progress=asked_once)
+    assert not (tmp_path / "stopped" / "best.safetensors").exists()
+    grown = []
+    learn_voice(task, method, tmp_path / "stopped", **facts, progress=lambda _, done, total: grown.append(done))
+    assert grown == [3]
+    both = [(tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "stopped")]
+    assert both[0] == both[1]
+
+
+@pytest.mark.parametrize("which", VOICES)
+def test_a_step_that_is_never_known_is_named(which, tmp_path):
+    task = beside(which)
+    task.windows.wanted[CHECKS, ..., 1] = torch.nan
+    with pytest.raises(StudyError, match="no value is known 2 steps after the moments of validation"):
+        learn_voice(task, SeriesMethod(name="aqnet"), tmp_path, seed=0, study="one")
+
+
 def test_a_fold_of_hidden_stations_needs_no_voice_but_the_networks(tmp_path):
     jobs = jobs_of(changed(write(tmp_path), {}))
     assert {j.fold for j in jobs if j.which in VOICES} == {None}
@@ -151,10 +187,52 @@ def test_crossed_lines_know_nothing_of_the_weeks_that_they_are_asked_of():
         forecasts = Forecasts.of(hours_of(found), HOURLY, 3, 1)
         forecasts.wanted[220:] += value
         told.append(crossed(forecasts, turns, np.full(3, 100.0), EVERY, 1))
-    numbers = [len(t.validation[::4]) * STATIONS for t in turns]
+    numbers = [len(t.validation[::5]) * STATIONS for t in turns]
     after = np.repeat([True, False], numbers)  # told by a line that has not seen the changed hours
     assert np.array_equal(told[0][0][after], told[1][0][after])
     assert not np.allclose(told[0][0][~after], told[1][0][~after])
+
+
+def test_crossed_lines_are_held_as_much_as_the_whole_one():
+    """Of a single turn that trains on all, with the penalty of all, the line is that of the thinned moments and their share of it."""
+    task = beside("ridge")
+    turn = Parts(TRAIN, CHECKS, ASKED)
+    penalty = 3000.0
+    told, came = crossed(task.windows, [turn], np.full(3, penalty), EVERY, 1)
+    rows, wanted = next(designs(task.windows, TRAIN[::5], EVERY))
+    whole, there = np.isfinite(wanted).any(1), np.isfinite(wanted)
+    terms = np.c_[rows, np.ones(len(rows))].astype(float)[whole]
+    held = penalty * len(TRAIN[::5]) / len(TRAIN) * np.diag(np.append(np.ones(rows.shape[1]), 0))
+    line = np.linalg.solve(terms.T @ terms + held, terms.T @ np.where(there, wanted, 0)[whole])
+    asked, due = next(designs(task.windows, CHECKS[::5], EVERY))
+    assert told == pytest.approx(asked @ line[:-1] + line[-1], abs=1e-3)
+    assert np.array_equal(came, due, equal_nan=True)
+
+
+def test_forecasts_are_as_wide_as_the_lines_errors_and_as_much_narrower_as_all_err_less():
+    """Others that know the truth shrink what the line errs to a third, and the intervals with it."""
+    task = beside(LINE)
+    line, scaler = solved(task), type("Scale", (), {"restored": staticmethod(lambda _, v: 50 + 10 * v), "mean": {}})()
+    voice = Trained(task, [line], scaler, 3)
+
+    class Truth(torch.nn.Module):
+        def forward(self, seen, places, offsets, k):
+            return torch.nan_to_num(wanted_of(task, seen))
+
+    turns = [task.parts]
+    widths = []
+    for voices in ({LINE: voice}, {LINE: voice, BOOSTING: Trained(task, [Truth()], scaler, 3)}):
+        found = of_forecast(Trained(task, [Truth()], scaler, 3, voices), turns)
+        low, high = found[0].between(0.8, np.array([50.0]), np.ones(1))
+        widths.append(float((high - low)[0]))
+    assert widths[0] == pytest.approx(1.5 * widths[1])  # a half and a third of the line's error
+
+
+def wanted_of(task, seen):
+    """What comes after moments that are told by their clocks, all different."""
+    clocks = task.windows.hours.clock
+    at = [int((clocks == c).all(1).nonzero()[0, 0]) for c in seen.clock]
+    return task.windows.wanted[at]
 
 
 def test_what_more_of_the_network_knows_has_narrower_intervals():

@@ -169,8 +169,10 @@ def test_a_store_has_room_for_what_lies_beside_the_field(tmp_path):
         assert (found["coverage"] == 0.25).all()
         assert found["no2"].values.tolist() == values(LEVELS)[1:2].tolist()
     assert create_zarr(path, GRID, DAYS, levels=LEVELS, beside=known).tolist() == [False, True, False]
-    with pytest.raises(DataError, match="holds a field of another grid"):
+    with pytest.raises(DataError, match="holds a field without spread"):
         create_zarr(path, GRID, DAYS, levels=LEVELS, beside={"spread": {}})
+    with pytest.raises(DataError, match="day 0: coverage belongs to a day of this store"):
+        write_day(path, 0, values(LEVELS)[0])
     with pytest.raises(DataError, match="coverage has the shape"):
         write_day(path, 0, values(LEVELS)[0], beside={"coverage": share[1:]})
 

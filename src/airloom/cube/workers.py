@@ -8,10 +8,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing import get_context, parent_process
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airloom.errors import DataError, StudyError
-from airloom.memory import keep_freed_memory
+from airloom.memory import give_back_freed_memory, keep_freed_memory
 
 Workers = int | str  # so many processes here, or the address of a dask scheduler
 
@@ -27,13 +27,13 @@ else:
 
 
 class Crew:
-    """Who works: processes here, the workers of a cluster, or, where there is no executor, this process.
+    """Who works: processes here, the workers of a cluster, or, where there is no executor, this process. `do` does a piece there.
 
     `with crew(workers) as one: ...`
     """
 
-    def __init__(self, executor: Executor | None) -> None:
-        self._executor = executor
+    def __init__(self, executor: Executor | None, do: Callable[[Callable[[], Any]], Any] | None = None) -> None:
+        self._executor, self._do = executor, do or _do
 
     def each(self, work: Sequence[Callable[[], T]], what: str) -> Iterator[tuple[int, T]]:
         """The number of each piece of work and what it gives, as they are done; `what` the pieces are.
@@ -42,9 +42,9 @@ class Crew:
             DataError: a worker was killed; or what a piece raises.
         """
         if self._executor is None or len(work) < 2:
-            yield from ((number, _do(one)) for number, one in enumerate(work))
+            yield from ((number, one()) for number, one in enumerate(work))
             return
-        numbers = {self._executor.submit(_do, one): number for number, one in enumerate(work)}
+        numbers = {self._executor.submit(self._do, one): number for number, one in enumerate(work)}
         done = 0
         try:
             for future in as_completed(numbers):
@@ -67,6 +67,14 @@ def _do(one: Callable[[], T]) -> T:
     return one()
 
 
+def _do_as_a_guest(one: Callable[[], T]) -> T:
+    """The same on a worker that others use, too: what was kept is given back in the end."""
+    try:
+        return _do(one)
+    finally:
+        give_back_freed_memory()
+
+
 @contextmanager
 def crew(workers: Workers) -> Iterator[Crew]:
     """A crew while the block lasts; what it was given and has not begun is then dropped.
@@ -85,7 +93,7 @@ def crew(workers: Workers) -> Iterator[Crew]:
             executor.shutdown(cancel_futures=True)
     else:
         with _of_cluster(workers) as theirs:
-            yield Crew(theirs)
+            yield Crew(theirs, _do_as_a_guest)
 
 
 @contextmanager

@@ -123,11 +123,13 @@ def create_zarr(
     """
     wanted = _description(grid, days, levels, hours, pollutant, attrs)
     if path.exists():
-        if not _same_layout(_open(path), wanted, {pollutant, *beside}):
+        if not _same_layout(_open(path), wanted, pollutant):
             raise DataError(
                 f"{path} holds a field of another grid, period, pollutant, or of other hours or levels. Remove it, or name "
                 "another store."
             )
+        if absent := set(beside) - set(_beside(path, pollutant)):
+            raise DataError(f"{path} holds a field without {', '.join(sorted(absent))}. Remove it, or name another store.")
         return written(path)
     wanted = wanted.assign(written=("time", np.zeros(len(days), "int8"), {"long_name": "1 where the day is complete"}))
     stored = _stored(_unit(wanted))
@@ -167,15 +169,17 @@ def write_day(
     beside: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> None:
     """Write the values [µg m⁻³] of day `index`, on ([level,] y, x), into a store that `create_zarr` laid out; and further variables that
-    it has `beside`, on (y, x).
+    it has `beside`, all of them, on (y, x).
 
     The day counts as written only once all its values are on disk. Days may be written in any order, and by several
     processes.
 
     Raises:
-        DataError: there is no such day, the shape is another, or the disk is full.
+        DataError: there is no such day, the shape is another, a variable is lacking, or the disk is full.
     """
     every = {pollutant: values, **beside}
+    if absent := set(_beside(path, pollutant)) - set(beside):
+        raise DataError(f"{path}, day {index}: {', '.join(sorted(absent))} belongs to a day of this store and is not given.")
     for name, given in every.items():
         expected = _array(path, name).shape[1:]
         if given.shape != expected:
@@ -273,10 +277,17 @@ def _open(path: Path) -> xr.Dataset:
     return field
 
 
-def _same_layout(found: xr.Dataset, wanted: xr.Dataset, names: set[str]) -> bool:
-    """Whether a store was laid out for the field that is wanted, with variables of these names."""
+def _beside(path: Path, pollutant: str) -> list[str]:
+    """Variables of the ground that a store holds besides the pollutant."""
+    group = zarr.open_group(path, mode="r", use_consolidated=False)
+    ground = [n for n, a in group.arrays() if getattr(a.metadata, "dimension_names", None) == _dims(None)]
+    return [n for n in ground if n != pollutant]
+
+
+def _same_layout(found: xr.Dataset, wanted: xr.Dataset, pollutant: str) -> bool:
+    """Whether a store was laid out for the field that is wanted."""
     return (
-        names <= set(found.data_vars)
+        pollutant in found
         and set(found.coords) == set(wanted.coords)
         and all(np.array_equal(found[name], wanted[name]) for name in (*wanted.indexes, "time_bnds"))
         and found["crs"].attrs["crs_wkt"] == wanted["crs"].attrs["crs_wkt"]

@@ -29,7 +29,10 @@ def load_weights(path: Path, network: nn.Module, *, belongs_to: str) -> dict[str
     try:
         network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: holds a network of another shape: {str(error).splitlines()[-1].strip()}") from error
+        why = str(error).splitlines()[-1].strip()
+        raise CheckpointError(
+            f"{path}: holds a network of another shape: {why}. Remove its folder, and `airloom train` makes it anew."
+        ) from error
     return facts
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from airloom.learn.checkpoint import save_weights
+from airloom.learn.checkpoint import load_weights, save_weights
+from airloom.learn.steps import STATE
+from airloom.learn.stop import Stopped, stop_asked
 from airloom.methods.aqnet import regression, trees
 from airloom.methods.aqnet.learn import Forecasting, thinned
 from airloom.methods.aqnet.network import CLOCK, PRESETS, Preset, Seen
@@ -97,24 +99,40 @@ class Beside(Forecasting):
         channels, targets = width(windows.hours), len(windows.hours.targets)
         seen = sum(number for _, number in windows.shape)
         if self.which == LINE:
-            return Regression(channels, seen, targets, windows.steps, given)
+            return Regression(channels, seen, windows.steps, given)
         if self.which == BOOSTING:
-            return Trees(windows.hours.channels, targets, windows.steps)
+            return Trees(windows.hours.channels, windows.steps)
         if self.which == "lstm":
             return PlainLSTM(channels, targets, windows.steps, preset, given)
         return PatchTST(channels, seen, targets, windows.steps, preset, given)
 
 
 def learn_voice(
-    task: Beside, method: SeriesMethod, path: Path, *, seed: int, study: str, progress: Progress = quiet
+    task: Beside, method: SeriesMethod, folder: Path, *, seed: int, study: str, progress: Progress = quiet
 ) -> None:
-    """Solve a task's line or grow its trees, of the stations that are known, and keep them."""
+    """Solve a task's line or grow its trees, of the stations that are known, and keep them in a folder; trees go on where they were stopped.
+
+    Raises:
+        Stopped: SIGTERM or SIGINT came; the steps whose trees are grown are kept.
+        StudyError: a step has no value to learn from.
+    """
     voice, parts = task.network(method), task.parts
-    of = task.windows, parts.train
+    facts, best = {"study": study}, folder / "best.safetensors"
     if isinstance(voice, Regression):
-        voice.solve(*of, thinned(parts.validation, regression.CHECKED), task.known)
-    else:
-        assert isinstance(voice, Trees)
-        checks = thinned(parts.validation, trees.CHECKED)
-        voice.grow(*of, checks, task.known, length=task.task.length, seed=seed, progress=progress)
-    save_weights(path, voice, {"study": study})
+        voice.solve(task.windows, parts.train, thinned(parts.validation, regression.CHECKED), task.known)
+        save_weights(best, voice, facts)
+        return
+    assert isinstance(voice, Trees)
+    state = folder / STATE
+    if state.is_file():
+        load_weights(state, voice, belongs_to=study)
+    checks = thinned(parts.validation, trees.CHECKED)
+    with stop_asked() as asked:
+        for done in voice.grow(task.windows, parts.train, checks, task.known, length=task.task.length, seed=seed):
+            progress("train, trees of each step", done, task.windows.steps)
+            save_weights(state, voice, facts)
+            if asked() and done < task.windows.steps:
+                raise Stopped(
+                    f"training: stopped after the trees of {done} of {task.windows.steps} steps; the same command goes on."
+                )
+    save_weights(best, voice, facts)

@@ -1,4 +1,4 @@
-"""How sure a task is of what it tells: intervals from errors at hours that nothing was learnt from."""
+"""How sure a task is of what it tells: intervals from errors at hours that were left out of learning."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from airloom.methods.aqnet.beside import LINE
+from airloom.methods.aqnet.designs import require
 from airloom.methods.aqnet.learn import AT_ONCE, Forecasting, Reanalysing, tell, thinned
 from airloom.methods.aqnet.regression import Regression, crossed
 from airloom.methods.aqnet.split import Parts
@@ -42,7 +43,8 @@ def of_forecast(trained: Trained[Forecasting], turns: Sequence[Parts]) -> list[C
     """Intervals of each step.
 
     A few validating weeks are too few for how far off a week can be. So the line is solved anew without the weeks of each turn, and its
-    errors there give the intervals' shape; how much less all voices err than it in the weeks that validate both, their width.
+    errors there give the intervals' shape; how much less all voices err than it in the validating weeks, their width. These weeks have also
+    told when to stop learning, which makes the width a little too small.
     """
     line = trained.voices[LINE]
     solved = line.networks[0]
@@ -71,6 +73,7 @@ def validated(
     parts = list(_errors(trained, thinned(trained.learning.parts.validation, most), hidden=hidden))
     steps = 1 if isinstance(trained.learning, Reanalysing) else parts[0].predicted.shape[-1]
     every = Errors.together([Errors(*(np.reshape(column, (-1, steps)) for column in part)) for part in parts])
+    require(np.isfinite(every.observed), "validation")
     there = np.isfinite(every.observed).any(1)
     return Errors(*(column[there] for column in every))
 

@@ -6,10 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from airloom.errors import StudyError
 from airloom.methods.aqnet.network import CLOCK, Seen
 from airloom.methods.aqnet.windows import Forecasts, batches
 
 AT_ONCE = 512  # moments
+THIN = {
+    1: 5,
+    24: 23,
+}  # every so-manieth moment is enough, by the hours of a step; none divides a day, so that all its hours come
 
 
 def flat(seen: Seen) -> Tensor:
@@ -44,3 +49,17 @@ def designs(
         seen = forecasts.lesson(some, visible).seen
         rows = flat(gapped(seen, forecasts.hours.channels) if gaps else seen)
         yield rows[:, visible].flatten(0, 1).numpy(), forecasts.wanted[some][:, visible, 0].flatten(0, 1).numpy()
+
+
+def require(there: np.ndarray, part: str) -> None:
+    """Refuse to go on where a step has no value in a part: bool on (value, step).
+
+    Raises:
+        StudyError: there is none.
+    """
+    lacking = np.flatnonzero(~there.any(0))
+    if lacking.size:
+        raise StudyError(
+            f"verification: no value is known {lacking[0] + 1} steps after the moments of {part}. Choose another "
+            "verification.test or validation, a longer period, or stations with fewer gaps."
+        )

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from airloom.methods.aqnet.score import OURS
+from airloom.methods.aqnet.score import ALONE, OURS
 from airloom.methods.aqnet.tables import title
 from airloom.verify.figures import BASELINE, GREY, INK, MAP_COLOURS, PHASES, STYLE, UNITS
 
@@ -21,13 +21,15 @@ def skill_by_lead(rows: Sequence[Mapping[str, Any]], across: str) -> Figure:
     """R² and RMSE of every model over `across`, the lead or the share taken out; bars are 95 % intervals of ours."""
     figure = Figure(figsize=(8.2, 3.0))
     models = sorted({r["model"] for r in rows}, key=lambda m: (m != OURS, m))
-    colours = {m: PHASES[3] if m == OURS else c for m, c in zip(models, (INK, *OTHERS, *OTHERS), strict=False)}
+    rivals = [m for m in models if m not in (OURS, ALONE)]
+    colours = {OURS: PHASES[3], ALONE: PHASES[3], **dict(zip(rivals, (*OTHERS, INK, GREY), strict=False))}
     for axes, score, label in zip(figure.subplots(1, 2), ("r2", "rmse"), ("R²", "RMSE [µg m⁻³]"), strict=True):
         for model in models:
             own = sorted((r for r in rows if r["model"] == model), key=lambda r: r["lead"])
             leads, values = [r["lead"] for r in own], [r[score] for r in own]
             width = 2.2 if model == OURS else 1.2
-            axes.plot(leads, values, "o-", color=colours[model], linewidth=width, markersize=3.5, label=title(model))
+            line = "o--" if model == ALONE else "o-"
+            axes.plot(leads, values, line, color=colours[model], linewidth=width, markersize=3.5, label=title(model))
             if model == OURS:
                 low, high = zip(*(r[f"{score}_ci"] for r in own), strict=True)
                 axes.vlines(leads, low, high, color=colours[model], linewidth=1)

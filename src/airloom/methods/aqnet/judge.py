@@ -1,7 +1,7 @@
 """What was told beside baselines, on the same hours and stations, and how often intervals hold."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ import xarray as xr
 
 from airloom.methods.aqnet import around
 from airloom.methods.aqnet.baselines import BASELINES, Case
-from airloom.methods.aqnet.beside import TITLES
 from airloom.methods.aqnet.calibrate import known_of
 from airloom.methods.aqnet.hours import MONDAY, WEEK
 from airloom.methods.aqnet.learn import Forecasting, Reanalysing
@@ -38,14 +37,14 @@ class Judge:
     def forecasts(
         self, trained: Trained[Forecasting], others: Mapping[str, Trained[Forecasting]], found: xr.Dataset
     ) -> Iterator[Told]:
-        """Forecasts at stations that are seen, by lead; `others` are what learnt beside ours, by the baseline's name."""
+        """Forecasts at stations that are seen, by lead; `others` are rivals, by the baseline's name."""
         learning = trained.learning
         task, moments = learning.task, learning.parts.test
         case = Case(learning.windows, learning.parts.train, moments, task.leads, task.length)
-        alone = forecast(replace(trained, voices={}), moments, task.leads)
-        models = {OURS: found["seen"].to_numpy(), ALONE: alone}
+        models = {OURS: found["seen"].to_numpy(), ALONE: found["alone"].to_numpy()}
+        others = {**trained.voices, **others}
         for name in self.study.verification.baselines:
-            if name in TITLES:
+            if name in others:
                 models[name] = forecast(others[name], moments, task.leads)
             else:
                 models[name] = trained.restored(BASELINES[name][1](case))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from airloom.methods.aqnet.beside import BOOSTING, VOICES
+from airloom.methods.aqnet.designs import designs
 from airloom.methods.aqnet.hours import AMOUNTS
 from airloom.methods.aqnet.learn import loss, told
 from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Reanalyser, Seen
@@ -20,7 +21,7 @@ from airloom.methods.describe import Row, rows
 from airloom.sources.base import SERIES
 
 PROBES = 3  # timed steps
-SHARE = 10  # every so-manieth moment is enough to time trees
+SHARE = 7  # every so-manieth moment is enough to time trees
 STATIONS = 10  # made up, to describe
 
 
@@ -110,8 +111,8 @@ def _trees(run: SeriesRun, task: Forecast) -> float:
     learning = run.forecasting(task, which=BOOSTING)
     hours, parts = learning.windows.hours, learning.parts
     first = replace(learning.windows, wanted=learning.windows.wanted[..., :1])
+    every = first, parts.train[::SHARE], parts.validation, learning.known
+    next(designs(first, parts.train[:1], learning.known))  # what is made of all hours, once
     started = time.perf_counter()
-    Trees(hours.channels, 1, 1).grow(
-        first, parts.train[::SHARE], parts.validation[::SHARE], learning.known, length=task.length, seed=0
-    )
+    list(Trees(hours.channels, 1).grow(*every, length=task.length, seed=0))
     return SHARE * task.reach * (time.perf_counter() - started)

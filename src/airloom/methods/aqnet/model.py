@@ -93,6 +93,11 @@ class Model:
 
     def _filled(self, network: nn.Module, name: str) -> nn.Module:
         """A network with its weights."""
+        if not any(k.startswith(f"{name}.") for k in self.weights):
+            raise CheckpointError(
+                f"{self.study.name}, {self.task.name}: the model holds no {name}; an earlier airloom made it. Train and evaluate the "
+                "study anew, in another folder."
+            )
         try:
             network.load_state_dict(
                 {k.removeprefix(f"{name}."): v for k, v in self.weights.items() if k.startswith(f"{name}.")}

@@ -6,36 +6,31 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from airloom.methods.aqnet.designs import designs, flat, width
+from airloom.methods.aqnet.designs import THIN, designs, flat, require, width
 from airloom.methods.aqnet.network import Seen
 from airloom.methods.aqnet.split import Parts
 from airloom.methods.aqnet.windows import Forecasts
 
 RIDGES = 10.0 ** np.arange(2, 8)  # penalties, of which the validating weeks choose one for each step
 CHECKED = 1500  # moments that choose them
-THIN = {
-    1: 4,
-    24: 24,
-}  # of a line for weeks left out every so-manieth moment, by the hours of a step: neighbours are much alike
 
 
 class Regression(nn.Module):
-    """A line, each station by itself; what it says of a station that cannot be seen is of no use.
+    """A line to the first target, each station by itself; what it says of a station that cannot be seen is of no use.
 
     Where extremes go beyond all that was learnt from, an LSTM saturates and a line goes on. `penalties` are those of each step.
     """
 
     penalties: Tensor
 
-    def __init__(self, channels: int, seen: int, targets: int, steps: int, ahead: int = 0) -> None:
+    def __init__(self, channels: int, seen: int, steps: int, ahead: int = 0) -> None:
         super().__init__()
-        self.shape = targets, steps
-        self.line = nn.Linear(width(channels, seen, ahead), targets * steps)
+        self.line = nn.Linear(width(channels, seen, ahead), steps)
         self.register_buffer("penalties", torch.zeros(steps, dtype=torch.float64))
 
     def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:
-        """As `Forecaster`."""
-        return self.line(flat(seen)).unflatten(-1, self.shape)
+        """As `Forecaster`, of one target."""
+        return self.line(flat(seen))[:, :, None]
 
     @torch.no_grad()
     def solve(self, forecasts: Forecasts, moments: np.ndarray, checks: np.ndarray, known: np.ndarray) -> None:
@@ -44,9 +39,11 @@ class Regression(nn.Module):
         """
         inner, outer = _products(forecasts, moments, known)
         every = np.stack([_solution(inner, outer, p) for p in RIDGES])  # (penalty, number, step)
-        errors = np.zeros((len(RIDGES), outer.shape[1]))
+        errors, checked = np.zeros((len(RIDGES), outer.shape[1])), []
         for rows, wanted in designs(forecasts, checks, known):
+            checked.append(np.isfinite(wanted).any(0))
             errors += [np.nansum((rows @ s[:-1] + s[-1] - wanted) ** 2, 0) for s in every]
+        require(np.stack(checked), "validation")
         best = errors.argmin(0)
         chosen = np.take_along_axis(every, best[None, None], 0)[0]
         self.line.weight.copy_(torch.from_numpy(chosen[:-1].T))

@@ -10,9 +10,10 @@ run.report()
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -23,7 +24,7 @@ from airloom.errors import StudyError
 from airloom.files import fingerprint, read_json, sha256, whole, write_json
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
-from airloom.methods.aqnet.beside import TITLES, VOICES, Beside, learn_voice
+from airloom.methods.aqnet.beside import LINE, TITLES, VOICES, Beside, learn_voice
 from airloom.methods.aqnet.calibrate import CALIBRATING, of_errors, of_forecast, validated
 from airloom.methods.aqnet.hours import Hours, Scaler
 from airloom.methods.aqnet.jobs import Job, jobs_of
@@ -33,7 +34,7 @@ from airloom.methods.aqnet.model import keep
 from airloom.methods.aqnet.score import OURS, Told, rows_of
 from airloom.methods.aqnet.split import parts_of, turns_of
 from airloom.methods.aqnet.study import Forecast, Reanalysis, SeriesStudy, Task
-from airloom.methods.aqnet.tell import L, Trained, forecast, gaps_of, reanalyse
+from airloom.methods.aqnet.tell import L, Trained, blended, forecast, gaps_of, members, reanalyse, told_of
 from airloom.methods.aqnet.windows import Forecasts, Reanalyses, even, recent_finest
 from airloom.progress import Progress, quiet
 from airloom.series import Series, screen_series
@@ -97,8 +98,9 @@ class SeriesRun(Carrier[SeriesStudy]):
             assert isinstance(task, Forecast)
             voice = self.forecasting(task, job.fold, job.which)
             assert isinstance(voice, Beside)
-            path, told = self.folder / job.folder / "best.safetensors", job.named(self.progress)
-            learn_voice(voice, self.study.method, path, seed=self.study.seed, study=self.fingerprint, progress=told)
+            told = job.named(self.progress)
+            where = self.folder / job.folder
+            learn_voice(voice, self.study.method, where, seed=self.study.seed, study=self.fingerprint, progress=told)
             return
         seed = [self.study.seed, job.member, -1 if job.fold is None else job.fold]
         train(
@@ -147,20 +149,20 @@ class SeriesRun(Carrier[SeriesStudy]):
     def _intervals(self, task: Task, told: Sequence[Told]) -> list[dict[str, Any]]:
         """How often intervals hold; what tells new hours is kept with them, for others to use."""
         trained, folds = self._trained_of(task), self.study.hidden.folds if self.study.hidden else 0
-        seen = self._calibrations(task)
+        seen = self._calibrations(trained)
         hidden = [validated(self._trained_of(task, f), CALIBRATING // folds, hidden=True) for f in range(folds)]
         keep(self.study, task, trained, seen, of_errors(hidden) if hidden else [], self.model_path(task))
         by_fold = [of_errors([p for other, p in enumerate(hidden) if other != f]) for f in range(folds)]
         return list(self._judge.covered(seen, by_fold, told))
 
-    def _calibrations(self, task: Task) -> list[Calibration]:
+    def _calibrations(self, trained: Trained[Forecasting] | Trained[Reanalysing]) -> list[Calibration]:
         """Intervals of what a task tells of stations that are seen."""
-        if isinstance(task, Reanalysis):
-            return of_errors([validated(self._trained_of(task))])
-        trained, asked = self.trained_forecast(task), self.study.verification
-        moments, reach = trained.learning.windows.moments, task.reach * task.length
-        turns = turns_of(self.series.hours, moments, 1, reach, test=asked.test, every=asked.validation)
-        return of_forecast(trained, turns)
+        learning, asked = trained.learning, self.study.verification
+        if isinstance(learning, Reanalysing):
+            return of_errors([validated(trained)])
+        reach = learning.task.reach * learning.task.length
+        turns = turns_of(self.series.hours, learning.windows.moments, 1, reach, test=asked.test, every=asked.validation)
+        return of_forecast(cast("Trained[Forecasting]", trained), turns)
 
     def model_path(self, task: Task) -> Path:
         """Where what tells new hours lies, once it is evaluated."""
@@ -179,8 +181,8 @@ class SeriesRun(Carrier[SeriesStudy]):
                     yield self._judge.hidden(reanalysing, found)
             else:
                 forecasting = self.trained_forecast(task)
-                beside = [str(b) for b in self.study.verification.baselines if b in TITLES]
-                others = {b: self._trained(self.forecasting(task, which=b), which=b) for b in beside}
+                rivals = [str(b) for b in self.study.verification.baselines if b in TITLES and b not in VOICES]
+                others = {b: self._trained(self.forecasting(task, which=b), which=b) for b in rivals}
                 yield from self._judge.forecasts(forecasting, others, found)
                 if self.study.hidden:
                     yield from self._judge.hidden_forecasts(forecasting.learning, found)
@@ -205,14 +207,17 @@ class SeriesRun(Carrier[SeriesStudy]):
         """Forecasts after each of the test's hours: `seen` stations, and those `hidden` in the folds, on (time, station, lead)."""
         trained = self.trained_forecast(task)
         moments = trained.learning.parts.test
-        values = {"seen": forecast(trained, moments, task.leads)}
+        alone = members(trained, moments)
+        values = {
+            "seen": told_of(trained, blended(trained, moments, alone), task.leads),
+            "alone": told_of(trained, alone, task.leads),
+        }
         if self.study.hidden:
             values["hidden"] = np.full_like(values["seen"], np.nan)
             for fold in range(self.study.hidden.folds):
                 own = self.folds == fold
-                values["hidden"][:, own] = forecast(self._trained(self.forecasting(task, fold), fold), moments, task.leads)[
-                    :, own
-                ]
+                of_fold = self._trained(self.forecasting(task, fold), fold)
+                values["hidden"][:, own] = forecast(of_fold, moments, task.leads)[:, own]
         attrs = {"units": "ug m-3", "long_name": f"{self.study.target} that comes so many {task.means}s later"}
         return xr.Dataset(
             {n: (("time", "station", "lead"), v, attrs) for n, v in values.items()},
@@ -314,7 +319,9 @@ class SeriesRun(Carrier[SeriesStudy]):
         networks = self._networks(learning, fold, which)
         voices: dict[str, Trained[Forecasting]] = {}
         if isinstance(learning, Forecasting) and which == OURS and fold is None:
-            voices = {v: self._trained(self.forecasting(learning.task, which=v), which=v) for v in VOICES}
+            line = self.forecasting(learning.task, which=LINE)
+            assert isinstance(line, Beside)
+            voices = {v: self._trained(replace(line, which=v), which=v) for v in VOICES}  # who see the same
         return Trained(learning, networks, self._scaler(fold), self.study.method.neighbours, voices, self.progress)
 
     def _networks(self, learning: Learning, fold: int | None, which: str) -> list[nn.Module]:

@@ -124,14 +124,14 @@ class SeriesPractice(Part):
     hidden: float = Field(
         0.2, ge=0, lt=1, description="Most of the stations that are hidden in a batch, drawn anew each time."
     )
-    members: int = Field(1, ge=1, description="Networks that learn with seeds of their own; their mean is told.")
+    members: int = Field(1, ge=1, description="Networks that learn with seeds of their own; their mean speaks.")
 
 
 class SeriesVerification(Part):
     """How series are scored."""
 
     test: datetime = Field(description="From this hour (UTC) on nothing is learnt; scores are of it and later.")
-    validation: int = Field(8, ge=3, description="Every so-manieth week before validates and calibrates intervals.")
+    validation: int = Field(8, ge=3, description="Every so-manieth block of weeks before it validates.")
     baselines: tuple[SeriesBaseline, ...] = Field(
         ("persistence", "climatology", "ridge", "gradient-boosting"),
         description="What stands beside forecasts, with the same inputs.",

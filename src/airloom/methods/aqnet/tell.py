@@ -41,18 +41,29 @@ class Trained(Generic[L]):
 
 def forecast(trained: Trained[Forecasting], moments: np.ndarray, leads: Sequence[int]) -> np.ndarray:
     """What comes after some moments at every station, seen or not [µg m⁻³], on (moment, station, lead)."""
-    return trained.restored(blended(trained, moments)[:, :, 0, [lead - 1 for lead in leads]])
+    return told_of(trained, blended(trained, moments), leads)
 
 
-def blended(trained: Trained[Forecasting], moments: np.ndarray) -> np.ndarray:
-    """What members and other voices say of some moments, normalised, on (moment, station, target, step)."""
-    windows, known = trained.learning.windows, trained.learning.known
+def told_of(trained: Trained[Forecasting], values: np.ndarray, leads: Sequence[int]) -> np.ndarray:
+    """Some leads of what was told, normalised on (moment, station, target, step), as `forecast` gives it."""
+    return trained.restored(values[:, :, 0, [lead - 1 for lead in leads]])
+
+
+def members(trained: Trained[Forecasting], moments: np.ndarray) -> np.ndarray:
+    """The mean of what members alone say of some moments, normalised, on (moment, station, target, step)."""
+    windows = trained.learning.windows
 
     def lessons(some: np.ndarray) -> Lesson:
         return windows.lesson(some, trained.known)
 
-    found = tell(trained.networks, windows.hours, lessons, moments, trained.k, trained.progress)
+    return tell(trained.networks, windows.hours, lessons, moments, trained.k, trained.progress)
+
+
+def blended(trained: Trained[Forecasting], moments: np.ndarray, alone: np.ndarray | None = None) -> np.ndarray:
+    """What members and other voices say together, as `members`, whose part may be given."""
+    found = (members(trained, moments) if alone is None else alone).copy()
     if trained.voices:
+        known = trained.learning.known
         others = sum(blended(v, moments)[:, known] for v in trained.voices.values())
         found[:, known] = (found[:, known] + others) / (1 + len(trained.voices))
     return found

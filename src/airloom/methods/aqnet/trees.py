@@ -1,8 +1,7 @@
 """Gradient boosted trees from what is seen to what comes, a set a step: LightGBM, kept as its own text."""
 
-import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -11,17 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from airloom.errors import StudyError
-from airloom.methods.aqnet.designs import designs, flat, gapped
+from airloom.methods.aqnet.designs import THIN, designs, flat, gapped, require
 from airloom.methods.aqnet.network import Seen
 from airloom.methods.aqnet.windows import Forecasts
-from airloom.progress import Progress, quiet
 
 if TYPE_CHECKING:
     from lightgbm import Booster
 
-MOST, PATIENCE = 300, 30  # trees of a step, and how many of them may come to nothing before no more are grown
+MOST = 300  # trees of a step
+PATIENCE = 30  # trees that may come to nothing before no more are grown
 CHECKED = 750  # moments that say so
-THIN = {1: 4, 24: 24}  # every so-manieth moment is learnt from, by the hours of a step: neighbours are much alike
 SETTINGS = {
     "objective": "regression",
     "learning_rate": 0.04,
@@ -39,74 +37,79 @@ SETTINGS = {
 
 
 class Trees(nn.Module):
-    """Sets of trees, each station by itself; gaps are gaps to them. What they say of a station that cannot be seen is of no use.
+    """Sets of trees to the first target, each station by itself; gaps are gaps to them. What they say of a station that cannot be seen is
+    of no use.
 
     Arguments:
         channels: a station's own inputs of an hour, as `Hours.channels`.
-        targets: pollutants that are told: the first of them is, others are 0.
         steps: hours or days that are told.
     """
 
-    def __init__(self, channels: Sequence[str], targets: int, steps: int) -> None:
+    def __init__(self, channels: Sequence[str], steps: int) -> None:
         super().__init__()
-        self.channels, self.shape = tuple(channels), (targets, steps)
+        self.channels, self.steps = tuple(channels), steps
         self.sets: list[Booster] = []
+        self._texts: list[bytes] = []  # of the sets, compressed
 
     def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:
-        """As `Forecaster`."""
+        """As `Forecaster`, of one target."""
         rows = flat(gapped(seen, self.channels))
         asked = rows.flatten(0, 1).numpy()
-        found = torch.zeros(*rows.shape[:2], *self.shape)
-        for step, trees in enumerate(self.sets):
-            told = np.asarray(trees.predict(asked, num_threads=1), np.float32)
-            found[:, :, 0, step] = torch.from_numpy(told).view(rows.shape[:2])
-        return found
+        told = [np.asarray(trees.predict(asked, num_threads=1), np.float32) for trees in self.sets]
+        return torch.from_numpy(np.stack(told, -1)).view(*rows.shape[:2], 1, self.steps)
 
     def grow(
-        self,
-        forecasts: Forecasts,
-        moments: np.ndarray,
-        checks: np.ndarray,
-        known: np.ndarray,
-        *,
-        length: int,
-        seed: int,
-        progress: Progress = quiet,
-    ) -> None:
-        """Learn from some moments and the `known` stations (bool on (station,)); how many trees is told by the moments that check.
+        self, forecasts: Forecasts, moments: np.ndarray, checks: np.ndarray, known: np.ndarray, *, length: int, seed: int
+    ) -> Iterator[int]:
+        """Learn from some moments and the `known` stations (bool on (station,)), a step at a time from the first that has no trees; how many
+        they are is told by the moments that check. Yields how many steps are done.
 
         `length`: hours of a step.
+
+        Raises:
+            StudyError: a step has no value to learn from; or LightGBM is not installed.
         """
         lightgbm = _library()
-        every = (moments[:: THIN[length]], checks)
         (rows, wanted), (examined, due) = (
-            map(np.concatenate, zip(*designs(forecasts, some, known, gaps=True), strict=True)) for some in every
+            map(np.concatenate, zip(*designs(forecasts, some, known, gaps=True), strict=True))
+            for some in (moments[:: THIN[length]], checks)
         )
-        self.sets = []
-        for step in range(self.shape[1]):
+        require(np.isfinite(wanted), "training")
+        require(np.isfinite(due), "validation")
+        for step in range(len(self.sets), self.steps):
             there, then = np.isfinite(wanted[:, step]), np.isfinite(due[:, step])
             lessons = lightgbm.Dataset(rows[there], wanted[there, step])
             exam = lightgbm.Dataset(examined[then], due[then, step], reference=lessons)
             stop = lightgbm.early_stopping(PATIENCE, verbose=False)
-            settings = SETTINGS | {"seed": seed}
-            self.sets.append(lightgbm.train(settings, lessons, MOST, valid_sets=[exam], callbacks=[stop]))
-            progress("grow trees", step + 1, self.shape[1])
+            found = lightgbm.train(SETTINGS | {"seed": seed}, lessons, MOST, valid_sets=[exam], callbacks=[stop])
+            text = found.model_to_string(num_iteration=found.best_iteration)
+            self.sets.append(lightgbm.Booster(model_str=text))  # as it will be read again
+            self._texts.append(zlib.compress(text.encode()))
+            yield len(self.sets)
 
     def get_extra_state(self) -> Tensor:
-        """The sets' texts as bytes: no weights of a fixed number, and nothing that is run when it is read."""
-        texts = [trees.model_to_string(num_iteration=trees.best_iteration) for trees in self.sets]
-        return torch.frombuffer(bytearray(zlib.compress(json.dumps(texts).encode())), dtype=torch.uint8)
+        """The sets' texts as bytes: their number, their lengths, themselves. Nothing in it is run when it is read."""
+        head = np.array([len(self._texts), *map(len, self._texts)], np.int64).tobytes()
+        return torch.frombuffer(bytearray(b"".join([head, *self._texts])), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """What `get_extra_state` gave."""
+        """What `get_extra_state` gave, perhaps of fewer steps.
+
+        Raises:
+            RuntimeError: it is not that, or of more steps, as torch expects where weights do not fit.
+        """
         lightgbm = _library()
+        raw = state.numpy().tobytes()
         try:
-            texts = json.loads(zlib.decompress(state.numpy().tobytes()))
-            self.sets = [lightgbm.Booster(model_str=text) for text in texts]
+            number = int(np.frombuffer(raw, np.int64, 1)[0])
+            ends = np.cumsum(np.frombuffer(raw, np.int64, 1 + number))[1:] - number + 8 * (1 + number)
+            begins = [8 * (1 + number), *ends[:-1]]
+            self._texts = [raw[first:last] for first, last in zip(begins, ends, strict=True)]
+            self.sets = [lightgbm.Booster(model_str=zlib.decompress(text).decode()) for text in self._texts]
         except (zlib.error, ValueError, lightgbm.basic.LightGBMError) as error:
             raise RuntimeError(f"no sets of trees: {error}") from error
-        if len(self.sets) != self.shape[1]:
-            raise RuntimeError(f"{len(self.sets)} sets of trees for {self.shape[1]} steps")
+        if len(self.sets) > self.steps:
+            raise RuntimeError(f"{len(self.sets)} sets of trees for {self.steps} steps")
 
 
 def _library() -> ModuleType:

@@ -12,11 +12,9 @@ from airloom.methods.aqnet.hours import Hours, last_seen
 from airloom.methods.aqnet.network import Seen
 
 DAY_HOURS = 18  # valid hours that a day's mean needs
-RECENT, TODAY, PART = (
-    6,
-    24,
-    6,
-)  # hours seen one by one; those of which parts of so many hours are seen; of those before, days are
+RECENT = 6  # hours that a line and trees see one by one
+TODAY = 24  # hours of which they see parts; of those before, days
+PART = 6  # hours of a part
 AT_ONCE = 2048  # hours
 LEVEL = 0.1  # how much a plane is held level, in stations as far off as counts as one
 
