@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from airloom.learn.checkpoint import load_weights, save_weights
 from airloom.learn.steps import STATE
 from airloom.learn.stop import Stopped, stop_asked
-from airloom.methods.aqnet import regression, trees
+from airloom.methods.aqnet import regression
 from airloom.methods.aqnet.learn import Forecasting, thinned
 from airloom.methods.aqnet.network import CLOCK, PRESETS, Preset, Seen
 from airloom.methods.aqnet.regression import Regression
@@ -126,9 +126,8 @@ def learn_voice(
     state = folder / STATE
     if state.is_file():
         load_weights(state, voice, belongs_to=study)
-    checks = thinned(parts.validation, trees.CHECKED)
     with stop_asked() as asked:
-        for done in voice.grow(task.windows, parts.train, checks, task.known, length=task.task.length, seed=seed):
+        for done in voice.grow(task.windows, parts.train, task.known, length=task.task.length, seed=seed):
             progress("train, trees of each step", done, task.windows.steps)
             save_weights(state, voice, facts)
             if asked() and done < task.windows.steps:

@@ -111,7 +111,7 @@ def _trees(run: SeriesRun, task: Forecast) -> float:
     learning = run.forecasting(task, which=BOOSTING)
     hours, parts = learning.windows.hours, learning.parts
     first = replace(learning.windows, wanted=learning.windows.wanted[..., :1])
-    every = first, parts.train[::SHARE], parts.validation, learning.known
+    every = first, parts.train[::SHARE], learning.known
     next(designs(first, parts.train[:1], learning.known))  # what is made of all hours, once
     started = time.perf_counter()
     list(Trees(hours.channels, 1).grow(*every, length=task.length, seed=0))

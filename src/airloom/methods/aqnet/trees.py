@@ -17,9 +17,7 @@ from airloom.methods.aqnet.windows import Forecasts
 if TYPE_CHECKING:
     from lightgbm import Booster
 
-MOST = 300  # trees of a step
-PATIENCE = 30  # trees that may come to nothing before no more are grown
-CHECKED = 750  # moments that say so
+TREES = 200  # of a step; twenty validating weeks are too few to say where to stop
 SETTINGS = {
     "objective": "regression",
     "learning_rate": 0.04,
@@ -58,11 +56,9 @@ class Trees(nn.Module):
         told = [np.asarray(trees.predict(asked, num_threads=1), np.float32) for trees in self.sets]
         return torch.from_numpy(np.stack(told, -1)).view(*rows.shape[:2], 1, self.steps)
 
-    def grow(
-        self, forecasts: Forecasts, moments: np.ndarray, checks: np.ndarray, known: np.ndarray, *, length: int, seed: int
-    ) -> Iterator[int]:
-        """Learn from some moments and the `known` stations (bool on (station,)), a step at a time from the first that has no trees; how many
-        they are is told by the moments that check. Yields how many steps are done.
+    def grow(self, forecasts: Forecasts, moments: np.ndarray, known: np.ndarray, *, length: int, seed: int) -> Iterator[int]:
+        """Learn from some moments and the `known` stations (bool on (station,)), a step at a time from the first that has no trees; yields
+        how many steps are done.
 
         `length`: hours of a step.
 
@@ -70,19 +66,13 @@ class Trees(nn.Module):
             StudyError: a step has no value to learn from; or LightGBM is not installed.
         """
         lightgbm = _library()
-        (rows, wanted), (examined, due) = (
-            map(np.concatenate, zip(*designs(forecasts, some, known, gaps=True), strict=True))
-            for some in (moments[:: THIN[length]], checks)
-        )
+        parts = zip(*designs(forecasts, moments[:: THIN[length]], known, gaps=True), strict=True)
+        rows, wanted = map(np.concatenate, parts)
         require(np.isfinite(wanted), "training")
-        require(np.isfinite(due), "validation")
         for step in range(len(self.sets), self.steps):
-            there, then = np.isfinite(wanted[:, step]), np.isfinite(due[:, step])
+            there = np.isfinite(wanted[:, step])
             lessons = lightgbm.Dataset(rows[there], wanted[there, step])
-            exam = lightgbm.Dataset(examined[then], due[then, step], reference=lessons)
-            stop = lightgbm.early_stopping(PATIENCE, verbose=False)
-            found = lightgbm.train(SETTINGS | {"seed": seed}, lessons, MOST, valid_sets=[exam], callbacks=[stop])
-            text = found.model_to_string(num_iteration=found.best_iteration)
+            text = lightgbm.train(SETTINGS | {"seed": seed}, lessons, TREES).model_to_string()
             self.sets.append(lightgbm.Booster(model_str=text))  # as it will be read again
             self._texts.append(zlib.compress(text.encode()))
             yield len(self.sets)
