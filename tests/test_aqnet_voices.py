@@ -39,7 +39,7 @@ def beside(which, known=EVERY):
 
 def solved(task):
     line = task.network(SeriesMethod(name="aqnet"))
-    line.solve(task.windows, TRAIN, CHECKS, task.known)
+    line.solve(task.windows, [task.parts], task.known, 1)
     return line
 
 
@@ -133,17 +133,19 @@ def test_thinned_moments_are_of_all_hours_of_the_day():
 
 def test_trees_stop_after_a_step_and_go_on(tmp_path, monkeypatch):
     task, method, facts = beside(BOOSTING), SeriesMethod(name="aqnet"), {"seed": 0, "study": "one"}
-    learn_voice(task, method, tmp_path / "whole", **facts)
+    learn_voice(task, [task.parts], method, tmp_path / "whole", **facts)
 
     def asked_once(what, done, total):
         if done == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Stopped, match="the trees of 2 of 3 steps; the same command goes on"):
-        learn_voice(task, method, tmp_path / "stopped", **facts, progress=asked_once)
+        learn_voice(task, [task.parts], method, tmp_path / "stopped", **facts, progress=asked_once)
     assert not (tmp_path / "stopped" / "best.safetensors").exists()
     grown = []
-    learn_voice(task, method, tmp_path / "stopped", **facts, progress=lambda _, done, total: grown.append(done))
+    learn_voice(
+        task, [task.parts], method, tmp_path / "stopped", **facts, progress=lambda _, done, total: grown.append(done)
+    )
     assert grown == [3]
     both = [(tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "stopped")]
     assert both[0] == both[1]
@@ -154,7 +156,7 @@ def test_a_step_that_is_never_known_is_named(which, part, tmp_path):
     task = beside(which)
     task.windows.wanted[..., 1] = torch.nan
     with pytest.raises(StudyError, match=f"no value is known 2 steps after the moments of {part}"):
-        learn_voice(task, SeriesMethod(name="aqnet"), tmp_path, seed=0, study="one")
+        learn_voice(task, [task.parts], SeriesMethod(name="aqnet"), tmp_path, seed=0, study="one")
 
 
 def test_a_fold_of_hidden_stations_needs_no_voice_but_the_networks(tmp_path):

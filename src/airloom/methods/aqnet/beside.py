@@ -1,5 +1,6 @@
 """What learns beside AQ-Net's networks, given the same: a line and trees, which speak with them, and rivals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from torch import Tensor, nn
 from airloom.learn.checkpoint import load_weights, save_weights
 from airloom.learn.steps import STATE
 from airloom.learn.stop import Stopped, stop_asked
-from airloom.methods.aqnet import regression
-from airloom.methods.aqnet.learn import Forecasting, thinned
+from airloom.methods.aqnet.learn import Forecasting
 from airloom.methods.aqnet.network import CLOCK, PRESETS, Preset, Seen
 from airloom.methods.aqnet.regression import Regression
+from airloom.methods.aqnet.split import Parts
 from airloom.methods.aqnet.study import SeriesMethod
 from airloom.methods.aqnet.trees import Trees
 from airloom.methods.aqnet.windows import width
@@ -108,18 +109,27 @@ class Beside(Forecasting):
 
 
 def learn_voice(
-    task: Beside, method: SeriesMethod, folder: Path, *, seed: int, study: str, progress: Progress = quiet
+    task: Beside,
+    turns: Sequence[Parts],
+    method: SeriesMethod,
+    folder: Path,
+    *,
+    seed: int,
+    study: str,
+    progress: Progress = quiet,
 ) -> None:
     """Solve a task's line or grow its trees, of the stations that are known, and keep them in a folder; trees go on where they were stopped.
+
+    `turns`: the parts of the task, the first its own, with other weeks left out in turn.
 
     Raises:
         Stopped: SIGTERM or SIGINT came; the steps whose trees are grown are kept.
         StudyError: a step has no value to learn from.
     """
-    voice, parts = task.network(method), task.parts
+    voice, length = task.network(method), task.task.length
     facts, best = {"study": study}, folder / "best.safetensors"
     if isinstance(voice, Regression):
-        voice.solve(task.windows, parts.train, thinned(parts.validation, regression.CHECKED), task.known)
+        voice.solve(task.windows, turns, task.known, length)
         save_weights(best, voice, facts)
         return
     assert isinstance(voice, Trees)
@@ -127,7 +137,7 @@ def learn_voice(
     if state.is_file():
         load_weights(state, voice, belongs_to=study)
     with stop_asked() as asked:
-        for done in voice.grow(task.windows, parts.train, task.known, length=task.task.length, seed=seed):
+        for done in voice.grow(task.windows, task.parts.train, task.known, length=length, seed=seed):
             progress("train, trees of each step", done, task.windows.steps)
             save_weights(state, voice, facts)
             if asked() and done < task.windows.steps:

@@ -1,6 +1,6 @@
 """A line from what is seen to what comes: it speaks with the networks, and its errors in weeks left out say how sure a forecast is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,9 +11,8 @@ from airloom.methods.aqnet.network import Seen
 from airloom.methods.aqnet.split import Parts
 from airloom.methods.aqnet.windows import Forecasts
 
-RIDGES = 10.0 ** np.arange(2, 8)  # penalties, of which the validating weeks choose one for each step
-CHECKED = 1500  # moments that choose them
-CROSSED = {1: 1, 24: 5}  # every so-manieth moment is enough for weeks left out, by the hours of a step
+RIDGES = 10.0 ** np.arange(2, 8)  # penalties, of which weeks left out in turn choose one for each step
+CROSSED = {1: 1, 24: 5}  # every so-manieth moment is enough for these, by the hours of a step
 
 
 class Regression(nn.Module):
@@ -34,22 +33,27 @@ class Regression(nn.Module):
         return self.line(flat(seen))[:, :, None]
 
     @torch.no_grad()
-    def solve(self, forecasts: Forecasts, moments: np.ndarray, checks: np.ndarray, known: np.ndarray) -> None:
-        """Become the ridge regression of the first target at some moments and the `known` stations (bool on (station,)) together, each
-        step with the penalty that errs least at the moments that check.
+    def solve(self, forecasts: Forecasts, turns: Sequence[Parts], known: np.ndarray, length: int) -> None:
+        """Become the ridge regression of the first target at the moments that the first turn trains on and the `known` stations (bool on
+        (station,)) together, each step with the penalty that errs least in the validating weeks of all turns.
+
+        `length`: hours of a step.
+
+        Raises:
+            StudyError: a step has no value in these.
         """
-        inner, outer = _products(forecasts, moments, known)
-        every = np.stack([_solution(inner, outer, p) for p in RIDGES])  # (penalty, number, step)
-        errors, checked = np.zeros((len(RIDGES), outer.shape[1])), []
-        for rows, wanted in designs(forecasts, checks, known):
-            checked.append(np.isfinite(wanted).any(0))
-            errors += [np.nansum((rows @ s[:-1] + s[-1] - wanted) ** 2, 0) for s in every]
+        errors, checked = np.zeros((len(RIDGES), forecasts.steps)), []
+        for inner, outer, share, asked in _turned(forecasts, turns, known, length):
+            lines = [_solution(inner, outer, p * share) for p in RIDGES]
+            for rows, wanted in designs(forecasts, asked, known):
+                checked.append(np.isfinite(wanted).any(0))
+                errors += [np.nansum((rows @ line[:-1] + line[-1] - wanted) ** 2, 0) for line in lines]
         require(np.stack(checked), "validation")
-        best = errors.argmin(0)
-        chosen = np.take_along_axis(every, best[None, None], 0)[0]
-        self.line.weight.copy_(torch.from_numpy(chosen[:-1].T))
-        self.line.bias.copy_(torch.from_numpy(chosen[-1]))
-        self.penalties.copy_(torch.from_numpy(RIDGES[best]))
+        penalties = RIDGES[errors.argmin(0)]
+        line = _by_step(*_products(forecasts, turns[0].train, known), penalties)
+        self.line.weight.copy_(torch.from_numpy(line[:-1].T))
+        self.line.bias.copy_(torch.from_numpy(line[-1]))
+        self.penalties.copy_(torch.from_numpy(penalties))
 
 
 def crossed(
@@ -60,21 +64,24 @@ def crossed(
     `penalties`: of each step, for as many moments as the first turn trains on; `length`: hours of a step.
     """
     told, came = [], []
+    for inner, outer, share, asked in _turned(forecasts, turns, known, length):
+        line = _by_step(inner, outer, penalties * share)
+        for rows, wanted in designs(forecasts, asked, known):
+            told.append(rows @ line[:-1] + line[-1])
+            came.append(wanted)
+    return np.concatenate(told), np.concatenate(came)
+
+
+def _turned(
+    forecasts: Forecasts, turns: Sequence[Parts], known: np.ndarray, length: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, float, np.ndarray]]:
+    """Of each turn the products of its training moments, how many these are to those of the first, and its validating moments."""
     every = np.unique(np.concatenate([t.train for t in turns]))[:: CROSSED[length]]
     whole = _products(forecasts, every, known)
     for turn in turns:
         out = np.setdiff1d(every, turn.train)  # an eighth: sums without it are sooner made by taking it away
         inner, outer = (a - b for a, b in zip(whole, _products(forecasts, out, known), strict=True))
-        share = (len(every) - len(out)) / len(turns[0].train)
-        lines = np.empty_like(outer, np.float32)
-        for penalty in np.unique(penalties):
-            own = penalties == penalty
-            lines[:, own] = _solution(inner, outer[:, own], penalty * share)
-        asked = turn.validation[:: CROSSED[length]]
-        for rows, wanted in designs(forecasts, asked, known):
-            told.append(rows @ lines[:-1] + lines[-1])
-            came.append(wanted)
-    return np.concatenate(told), np.concatenate(came)
+        yield inner, outer, (len(every) - len(out)) / len(turns[0].train), turn.validation[:: CROSSED[length]]
 
 
 def _products(forecasts: Forecasts, moments: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,3 +100,12 @@ def _solution(inner: np.ndarray, outer: np.ndarray, penalty: float) -> np.ndarra
     """Slopes and, last, the constant, which is free; on (number + 1, step)."""
     free = np.diag(np.append(np.ones(len(inner) - 1), 0))
     return np.linalg.solve(inner + penalty * free, outer).astype(np.float32)
+
+
+def _by_step(inner: np.ndarray, outer: np.ndarray, penalties: np.ndarray) -> np.ndarray:
+    """The same, each step with its own penalty."""
+    found = np.empty_like(outer, np.float32)
+    for penalty in np.unique(penalties):
+        own = penalties == penalty
+        found[:, own] = _solution(inner, outer[:, own], penalty)
+    return found

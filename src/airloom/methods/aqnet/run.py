@@ -32,7 +32,7 @@ from airloom.methods.aqnet.judge import Judge
 from airloom.methods.aqnet.learn import Forecasting, Learning, Reanalysing, load, train
 from airloom.methods.aqnet.model import keep
 from airloom.methods.aqnet.score import OURS, Told, rows_of
-from airloom.methods.aqnet.split import parts_of, turns_of
+from airloom.methods.aqnet.split import Parts, parts_of, turns_of
 from airloom.methods.aqnet.study import Forecast, Reanalysis, SeriesStudy, Task
 from airloom.methods.aqnet.tell import L, Trained, blended, forecast, gaps_of, members, reanalyse, told_of
 from airloom.methods.aqnet.windows import Forecasts, Reanalyses, even, recent_finest
@@ -100,7 +100,8 @@ class SeriesRun(Carrier[SeriesStudy]):
             assert isinstance(voice, Beside)
             told = job.named(self.progress)
             where = self.folder / job.folder
-            learn_voice(voice, self.study.method, where, seed=self.study.seed, study=self.fingerprint, progress=told)
+            given = voice, self._turns(voice), self.study.method, where
+            learn_voice(*given, seed=self.study.seed, study=self.fingerprint, progress=told)
             return
         seed = [self.study.seed, job.member, -1 if job.fold is None else job.fold]
         train(
@@ -157,12 +158,15 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def _calibrations(self, trained: Trained[Forecasting] | Trained[Reanalysing]) -> list[Calibration]:
         """Intervals of what a task tells of stations that are seen."""
-        learning, asked = trained.learning, self.study.verification
+        learning = trained.learning
         if isinstance(learning, Reanalysing):
             return of_errors([validated(trained)])
-        reach = learning.task.reach * learning.task.length
-        turns = turns_of(self.series.hours, learning.windows.moments, 1, reach, test=asked.test, every=asked.validation)
-        return of_forecast(cast("Trained[Forecasting]", trained), turns)
+        return of_forecast(cast("Trained[Forecasting]", trained), self._turns(learning))
+
+    def _turns(self, learning: Forecasting) -> list[Parts]:
+        """A forecast's parts, with each block of weeks left out in turn."""
+        asked, reach = self.study.verification, learning.task.reach * learning.task.length
+        return turns_of(self.series.hours, learning.windows.moments, 1, reach, test=asked.test, every=asked.validation)
 
     def model_path(self, task: Task) -> Path:
         """Where what tells new hours lies, once it is evaluated."""
