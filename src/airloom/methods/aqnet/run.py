@@ -98,10 +98,8 @@ class SeriesRun(Carrier[SeriesStudy]):
             assert isinstance(task, Forecast)
             voice = self.forecasting(task, job.fold, job.which)
             assert isinstance(voice, Beside)
-            told = job.named(self.progress)
-            where = self.folder / job.folder
-            given = voice, self._turns(voice), self.study.method, where
-            learn_voice(*given, seed=self.study.seed, study=self.fingerprint, progress=told)
+            given = voice, self._turns(voice), self.study.method, self.folder / job.folder
+            learn_voice(*given, seed=self.study.seed, study=self.fingerprint, progress=job.named(self.progress))
             return
         seed = [self.study.seed, job.member, -1 if job.fold is None else job.fold]
         train(
@@ -250,9 +248,8 @@ class SeriesRun(Carrier[SeriesStudy]):
             values["hidden"] = np.full((len(span), shape[1]), np.nan)
             for fold in range(self.study.hidden.folds):
                 own = self.folds == fold
-                values["hidden"][:, own] = reanalyse(
-                    self._trained(self.reanalysing(task, fold), fold), span, np.zeros(shape, bool)
-                )[:, own]
+                of_fold = self._trained(self.reanalysing(task, fold), fold)
+                values["hidden"][:, own] = reanalyse(of_fold, span, np.zeros(shape, bool))[:, own]
         attrs = {"units": "ug m-3", "long_name": self.study.target}
         coords = {"time": hours[begin:].astype("datetime64[ns]"), "station": self.series.stations}
         return xr.Dataset({n: (("time", "station"), v, attrs) for n, v in values.items()}, coords)

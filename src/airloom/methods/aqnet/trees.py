@@ -17,10 +17,8 @@ from airloom.methods.aqnet.windows import Forecasts
 if TYPE_CHECKING:
     from lightgbm import Booster
 
-TREES = {
-    1: 200,
-    24: 50,
-}  # of a step, by its hours: what erred least in weeks of Beijing left out in turn; later ones change little
+# trees of a step, by its hours: what erred least in weeks of Beijing that were left out in turn
+TREES = {1: 200, 24: 50}
 SETTINGS = {
     "objective": "regression",
     "learning_rate": 0.04,
@@ -95,9 +93,9 @@ class Trees(nn.Module):
         raw = state.numpy().tobytes()
         try:
             number = int(np.frombuffer(raw, np.int64, 1)[0])
-            ends = np.cumsum(np.frombuffer(raw, np.int64, 1 + number))[1:] - number + 8 * (1 + number)
-            begins = [8 * (1 + number), *ends[:-1]]
-            self._texts = [raw[first:last] for first, last in zip(begins, ends, strict=True)]
+            lengths = np.frombuffer(raw, np.int64, number, 8)
+            ends = 8 * (1 + number) + np.cumsum(lengths)
+            self._texts = [raw[end - length : end] for end, length in zip(ends, lengths, strict=True)]
             self.sets = [lightgbm.Booster(model_str=zlib.decompress(text).decode()) for text in self._texts]
         except (zlib.error, ValueError, lightgbm.basic.LightGBMError) as error:
             raise RuntimeError(f"no sets of trees: {error}") from error
