@@ -153,6 +153,40 @@ def test_neighbours_weights_add_up_and_depend_on_features():
     assert torch.isfinite(said).all()
 
 
+def gathered(layer, query, features, offsets, chosen, there):
+    """Neighbours as a textbook has them: k features gathered for each place."""
+    batch, places, k = chosen.shape
+    scaled = offsets / layer.length
+    where = torch.cat([torch.tanh(scaled / 2), torch.log1p(scaled.norm(dim=-1, keepdim=True))], -1)
+    where = where[torch.arange(places)[None, :, None], chosen]
+    at = torch.arange(batch)[:, None, None]
+    keys = (layer.key(features)[at, chosen] + layer.key_offset(where)).view(batch, places, k, layer.heads, -1)
+    values = (layer.value(features)[at, chosen] + layer.value_offset(where)).view(batch, places, k, layer.heads, -1)
+    asked = layer.query(query).view(batch, places, 1, layer.heads, -1)
+    scores = (asked * keys).sum(-1) / keys.shape[-1] ** 0.5 - layer.nearness * where[..., 2:]
+    weights = torch.nan_to_num(torch.softmax(scores.masked_fill(~there[..., None], -torch.inf), 2))
+    return (weights[..., None] * values).sum(2).flatten(2), weights
+
+
+@pytest.mark.parametrize("k", [1, 3, 20])
+def test_neighbours_say_what_the_textbook_says(k):
+    torch.manual_seed(0)
+    layer, visible = NeuralNeighbours(4, 3, 8), torch.rand(6, STATIONS) < 0.7
+    visible[0] = False
+    features, query = (torch.randn(6, STATIONS, n, requires_grad=True) for n in (4, 3))
+    offsets = 1e4 * torch.randn(STATIONS, STATIONS, 2)
+    chosen, there = nearest(offsets, visible, k)
+    slopes = []
+    for say in (layer, lambda *a: gathered(layer, *a)):
+        said, weights = say(query, features, offsets, chosen, there)
+        (said.sin().sum() + weights.square().sum()).backward()
+        slopes.append([said, weights, *(x.grad.clone() for x in (features, query, *layer.parameters()))])
+        for x in (features, query, *layer.parameters()):
+            x.grad = None
+    for ours, plain in zip(*slopes, strict=True):
+        assert torch.allclose(ours, plain, atol=1e-5)
+
+
 def test_neighbours_without_a_value_do_not_count():
     level = torch.tensor([[[1.0], [torch.nan], [4.0]]])
     chosen, weights = torch.tensor([[[0, 1, 2]]]), torch.tensor([[[0.25, 0.5, 0.25]]])

@@ -12,7 +12,8 @@ class NeuralNeighbours(nn.Module):
     """Attention of places over the k nearest stations that can be seen.
 
     The query is made of the place and of what is known there, keys and values of the neighbours' features and where they stand
-    from the place, so that weights depend on features and not on distance alone. k may change at prediction.
+    from the place, so that weights depend on features and not on distance alone. k may change at prediction. All stations are
+    multiplied at once and those that are not among the k weigh nothing: to gather k features for each place takes several times as long.
 
     Arguments:
         features: width of a station's feature vector.
@@ -48,29 +49,38 @@ class NeuralNeighbours(nn.Module):
             Values on (batch, place, dim), and weights on (batch, place, k, head), which add up to 1 where any neighbour is there
             and are zero where none is.
         """
-        batch, places, k = chosen.shape
-        at = torch.arange(batch)[:, None, None]
-        where = _described(offsets, self.length)[torch.arange(places)[None, :, None], chosen]
-        values = self.value(features)[at, chosen] + self.value_offset(where)
-        scores = self.scores(query, self.key(features)[at, chosen], where).masked_fill(~there[..., None], -torch.inf)
+        where = _described(offsets, self.length)
+        allowed = torch.zeros(len(chosen), *where.shape[:2], dtype=torch.bool).scatter_(2, chosen, there)
+        scores = self.scores(query, features, where).masked_fill(~allowed[..., None], -torch.inf)
         weights = torch.nan_to_num(torch.softmax(scores, 2))  # nobody there: NaN
-        said = (weights[..., None] * values.view(batch, places, k, self.heads, -1)).sum(2)
-        return said.reshape(batch, places, -1), weights
+        values = self.value(features).unflatten(-1, (self.heads, -1))
+        met = torch.einsum("bpsh,pso->bpho", weights, where)
+        said = torch.einsum("bpsh,bshd->bphd", weights, values) + torch.einsum(
+            "bpho,hdo->bphd", met, self._by_head(self.value_offset)
+        )
+        return said.flatten(2), weights.gather(2, chosen[..., None].expand(-1, -1, -1, self.heads))
 
-    def scores(self, query: Tensor, keys: Tensor, where: Tensor) -> Tensor:
-        """Logarithms of weights, but for a constant, on (batch, place, k, head); `where` each neighbour stands on (batch, place, k, OFFSET)."""
-        batch, places, k, _ = keys.shape
-        q = self.query(query).view(batch, places, 1, self.heads, -1)
-        keys = (keys + self.key_offset(where)).view(batch, places, k, self.heads, -1)
-        return (q * keys).sum(-1) / math.sqrt(q.shape[-1]) - self.nearness * where[..., 2:]
+    def scores(self, query: Tensor, features: Tensor, where: Tensor) -> Tensor:
+        """Logarithms of weights, but for a constant, on (batch, place, station, head); `where` stations stand from places on (place, station,
+        OFFSET).
+        """
+        asked = self.query(query).unflatten(-1, (self.heads, -1))
+        keys = self.key(features).unflatten(-1, (self.heads, -1))
+        there = torch.einsum("bphd,hdo->bpho", asked, self._by_head(self.key_offset))
+        found = torch.einsum("bphd,bshd->bpsh", asked, keys) + torch.einsum("bpho,pso->bpsh", there, where)
+        return found / math.sqrt(asked.shape[-1]) - self.nearness * where[..., 2:]
+
+    def _by_head(self, layer: nn.Linear) -> Tensor:
+        """A layer's weights on (head, number, OFFSET)."""
+        return layer.weight.view(self.heads, -1, OFFSET)
 
 
 class DistanceNeighbours(NeuralNeighbours):
     """The same with weights by distance alone, how fast they fall learnt: to see what features are worth in them."""
 
-    def scores(self, query: Tensor, keys: Tensor, where: Tensor) -> Tensor:
+    def scores(self, query: Tensor, features: Tensor, where: Tensor) -> Tensor:
         """As `NeuralNeighbours`."""
-        return -self.nearness * where[..., 2:]
+        return (-self.nearness * where[..., 2:]).expand(len(query), -1, -1, -1)
 
 
 def nearest(offsets: Tensor, visible: Tensor, k: int) -> tuple[Tensor, Tensor]:
