@@ -33,7 +33,7 @@ def skill_by_lead(rows: Sequence[Mapping[str, Any]], across: str) -> Figure:
             if model == OURS:
                 low, high = zip(*(r[f"{score}_ci"] for r in own), strict=True)
                 axes.vlines(leads, low, high, color=colours[model], linewidth=1)
-        axes.set(xlabel=across, ylabel=label)
+        axes.set(xlabel=across, ylabel=label, xticks=sorted({r["lead"] for r in rows}))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure
 
