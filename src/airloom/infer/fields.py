@@ -278,8 +278,8 @@ def _open(path: Path) -> xr.Dataset:
 
 
 def _beside(path: Path, pollutant: str) -> list[str]:
-    """Variables of the ground that a store holds besides the pollutant."""
-    group = zarr.open_group(path, mode="r", use_consolidated=False)
+    """Variables of the ground that a store holds besides the pollutant; asked of every day, so of the consolidated metadata."""
+    group = zarr.open_group(path, mode="r", use_consolidated=True)
     ground = [n for n, a in group.arrays() if getattr(a.metadata, "dimension_names", None) == _dims(None)]
     return [n for n in ground if n != pollutant]
 

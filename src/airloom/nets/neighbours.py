@@ -50,7 +50,7 @@ class NeuralNeighbours(nn.Module):
             and are zero where none is.
         """
         where = _described(offsets, self.length)
-        allowed = torch.zeros(len(chosen), *where.shape[:2], dtype=torch.bool).scatter_(2, chosen, there)
+        allowed = there.new_zeros(len(chosen), *where.shape[:2]).scatter_(2, chosen, there)
         scores = self.scores(query, features, where).masked_fill(~allowed[..., None], -torch.inf)
         weights = torch.nan_to_num(torch.softmax(scores, 2))  # nobody there: NaN
         values = self.value(features).unflatten(-1, (self.heads, -1))
