@@ -1,4 +1,4 @@
-"""Networks of one run, trained side by side in processes of their own."""
+"""Parts of one run's work side by side in processes of their own: networks that train, worlds that are made."""
 
 import os
 import signal
@@ -16,14 +16,14 @@ from airloom.learn.stop import Stopped, stop_asked
 from airloom.progress import Progress
 
 STOPPED = 130  # exit status of a member that was stopped and saved
-Work = Callable[[Progress], object]  # trains a member; must be picklable, as a function of a module and its arguments
+Work = Callable[[Progress], object]  # a member's; must be picklable, as a function of a module and its arguments
 
 
 def side_by_side(members: Sequence[Work], folder: Path, *, at_once: int, progress: Progress) -> None:
-    """Train members of the run in `folder`, `at_once` at a time, each with its share of the cores.
+    """Do the members' work in `folder`, `at_once` at a time, each with its share of the cores.
 
     Raises:
-        Stopped: SIGTERM or SIGINT came; every member has saved its last whole epoch.
+        Stopped: SIGTERM or SIGINT came; every member has saved what it has.
         AirloomError: a member failed; its message is passed on, and the others are stopped and saved.
     """
     context = get_context("spawn")
@@ -40,7 +40,8 @@ def side_by_side(members: Sequence[Work], folder: Path, *, at_once: int, progres
             if asked() or failed:
                 _stop(working)
                 waiting = []
-            lost = [p for p in working if p.exitcode not in (None, 0, STOPPED)]
+            ends = (None, 0, STOPPED, *([-signal.SIGTERM] if asked() else []))  # the last: asked before or after its work
+            lost = [p for p in working if p.exitcode not in ends]
             working = [p for p in working if p.exitcode is None]
             if lost and not failed:
                 failed = (
@@ -49,7 +50,7 @@ def side_by_side(members: Sequence[Work], folder: Path, *, at_once: int, progres
         if failed:
             raise AirloomError(failed)
         if asked():
-            raise Stopped("training: stopped; the same command goes on.")
+            raise Stopped("stopped; the same command goes on.")
 
 
 def _listen(told: Queue, progress: Progress) -> str:
@@ -72,14 +73,14 @@ def _stop(working: Sequence[BaseProcess]) -> None:
 
 
 def _member(work: Work, folder: Path, threads: int, told: Queue) -> None:
-    """Train one member in this process."""
+    """Do one member's work in this process."""
     import torch
 
     torch.set_num_threads(threads)
     parent = os.getppid()
 
     def tell(what: str, done: int, total: int) -> None:
-        if os.getppid() != parent:  # killed: a new run may train this member already
+        if os.getppid() != parent:  # killed: a new run may be at this member's work already
             os._exit(1)
         told.put((what, done, total))
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from airloom.nets.kriged import Kriged
 from airloom.nets.neighbours import DistanceNeighbours, NeuralNeighbours, nearest
 
 PLACE = 2  # numbers that tell where a place is: east and north of the network's middle
@@ -143,6 +144,9 @@ class Forecaster(nn.Module):
 class Reanalyser(nn.Module):
     """Every hour of a window at every station, out of what is known before and after, there and around.
 
+    What others have at the hour is kriged by a covariance that is learnt. At stations that can be seen a correction is added to it; what
+    is learnt of them does not carry over to other places, where it erred more than kriging alone.
+
     Arguments:
         channels: inputs of a station and hour.
         targets: pollutants that are told.
@@ -158,6 +162,7 @@ class Reanalyser(nn.Module):
         self.targets = targets
         self.encoder = Encoder(channels, preset, both_ways=True)
         self.neighbours = neighbours(dim + targets * 2, dim + PLACE + CLOCK, dim, preset.heads)
+        self.kriged = Kriged()
         self.head = nn.Sequential(
             nn.Linear(2 * dim + PLACE + CLOCK + targets, 2 * dim),
             nn.SiLU(),
@@ -177,9 +182,10 @@ class Reanalyser(nn.Module):
         moment = torch.cat([places.expand(batch * time, -1, -1), clock], -1)
         visible = seen.visible.repeat_interleave(time, 0)
         chosen, there = nearest(offsets, visible, k)
-        said, weights = self.neighbours(torch.cat([own, moment], -1), told, offsets, chosen, there)
-        around = around_of(level, chosen, weights.mean(-1))
-        found = around + self.head(torch.cat([own, said, moment, around], -1))
+        said, _ = self.neighbours(torch.cat([own, moment], -1), told, offsets, chosen, there)
+        kriged = torch.stack([self.kriged(of, offsets) for of in level.unbind(-1)], -1)
+        change = self.head(torch.cat([own, said, moment, kriged], -1))
+        found = kriged + change * visible[..., None]
         return found.view(batch, time, stations, self.targets)
 
 

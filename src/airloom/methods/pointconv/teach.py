@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ import numpy as np
 from airloom.errors import StudyError
 from airloom.files import fingerprint, full_disk_named, whole
 from airloom.grid import Grid
+from airloom.learn.stop import Stopped, stop_asked
+from airloom.members import side_by_side
 from airloom.methods.pointconv.study import FusionStudy, MapName
 from airloom.progress import Progress
 
@@ -78,13 +81,18 @@ def teaching_grid(study: FusionStudy) -> Grid:
 
 
 def make_worlds(study: FusionStudy, folder: Path, *, threads: int, progress: Progress) -> list[World]:
-    """The study's worlds of the twin, and after them one more, which validates; months that are there already stay. None where the
-    study asks for none.
+    """The study's worlds of the twin, side by side, and after them one more, which validates; months that are there already stay. None
+    where the study asks for none.
 
     Raises:
         StudyError: the twin knows no geography there, or is not installed.
         DataError: the disk is full.
+        Stopped: SIGTERM or SIGINT came; months that are whole stay.
     """
+    missing = [n for n in _numbers(study) if _missing(_plan(study, n), folder / f"world-{n}")]
+    if (at_once := min(threads, len(missing))) > 1:  # a world has little to share out
+        work = [partial(_make_in, study, number, folder, threads // at_once) for number in missing]
+        side_by_side(work, folder, at_once=at_once, progress=progress)
     return [make_world(study, number, folder, threads=threads, progress=progress) for number in _numbers(study)]
 
 
@@ -92,11 +100,16 @@ def make_world(study: FusionStudy, number: int, folder: Path, *, threads: int, p
     """One of the study's worlds, by its number; months that are there already stay.
 
     Raises:
-        StudyError, DataError: as `make_worlds`.
+        StudyError, DataError, Stopped: as `make_worlds`.
     """
+    _make_in(study, number, folder, threads, progress)
+    return _open(folder / f"world-{number}")
+
+
+def _make_in(study: FusionStudy, number: int, folder: Path, threads: int, progress: Progress) -> None:
+    """Make what is missing of a world, perhaps in a process of its own."""
     with full_disk_named(folder):
         _make(study, number, folder / f"world-{number}", threads, progress)
-    return _open(folder / f"world-{number}")
 
 
 def _numbers(study: FusionStudy) -> range:
@@ -111,12 +124,7 @@ def worlds_folder(study: FusionStudy, run: Path) -> Path:
 
 def days_to_make(study: FusionStudy, folder: Path) -> int:
     """Days of all worlds that are not in the folder yet."""
-    return sum(
-        len(days)
-        for n in _numbers(study)
-        for path, days in _months(_plan(study, n).dates, folder / f"world-{n}")
-        if not path.is_file()
-    )
+    return sum(len(days) for n in _numbers(study) for days in _missing(_plan(study, n), folder / f"world-{n}"))
 
 
 def _plan(study: FusionStudy, number: int) -> "Plan":
@@ -167,9 +175,7 @@ def _aloft(path: Path) -> Path:
 def _make(study: FusionStudy, number: int, folder: Path, threads: int, progress: Progress) -> None:
     """Make what is missing of a world."""
     plan = _plan(study, number)
-    missing = [(path, days) for path, days in _months(plan.dates, folder) if not path.is_file()]
-    total, done = len(plan.dates) * (study.worlds.number + 1), len(plan.dates) * (number + 1)
-    done -= sum(len(days) for _, days in missing)
+    missing = _missing(plan, folder)
     if missing or not (folder / "maps.npz").is_file():
         from airloom.twin.ground import ground_days, ground_map
         from airloom.twin.world import World as Twin
@@ -179,14 +185,24 @@ def _make(study: FusionStudy, number: int, folder: Path, threads: int, progress:
         maps = np.stack(own) if own else np.zeros((0, *twin.geography.land.shape), np.float32)
         with whole(folder / "maps.npz") as aside:
             np.savez(aside, land=twin.geography.land, maps=maps)
-    for _, days in missing:
-        made = []
-        for found in ground_days(twin, days, study.variables, ALOFT):
-            made.append(found)
-            progress("make what teaches, day", done + len(made), total)
-        write_month(folder, days[0], *(np.stack(parts) for parts in zip(*made, strict=True)))
-        done += len(days)
-    progress("make what teaches, day", done, total)
+    what, total = f"make world {number + 1} of {len(_numbers(study))}, day", len(plan.dates)
+    done = total - sum(map(len, missing))
+    with stop_asked() as asked:
+        for days in missing:
+            made = []
+            for found in ground_days(twin, days, study.variables, ALOFT):
+                made.append(found)
+                progress(what, done + len(made), total)
+                if asked():
+                    raise Stopped(f"{folder}: stopped in {days[0]:%B %Y}; the same command goes on with that month.")
+            write_month(folder, days[0], *(np.stack(parts) for parts in zip(*made, strict=True)))
+            done += len(days)
+    progress(what, done, total)
+
+
+def _missing(plan: "Plan", folder: Path) -> list[list[date]]:
+    """Days of the months that are not in the folder yet."""
+    return [days for path, days in _months(plan.dates, folder) if not path.is_file()]
 
 
 def _open(folder: Path) -> World:
