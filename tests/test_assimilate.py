@@ -16,7 +16,7 @@ LEVELS, SCALES = (0.0, 1000.0), np.array([1.0, 10.0])
 ALL = np.ones(len(ROWS), bool)
 
 
-def assimilated(tmp_path, observed, *, seen=ALL, before=(8.0, 0.8), name="after"):
+def assimilated(tmp_path, observed, *, seen=ALL, before=(8.0, 0.8), name="after", boosted=lambda *_: None):
     """The field of `before` µg m⁻³ on its two levels everywhere, drawn to `observed` on (day, station)."""
     values = np.full((40, len(ROWS)), np.nan)
     values[DAYS] = observed
@@ -26,7 +26,7 @@ def assimilated(tmp_path, observed, *, seen=ALL, before=(8.0, 0.8), name="after"
         for day in DAYS:
             write_day(path, int(day), np.broadcast_to(np.array(before)[:, None, None], (2, *SHAPE)))
     settings = {"depth": 1000.0, "scales": SCALES, "levels": LEVELS, "attrs": {}, "progress": quiet}
-    assimilate_field(read(path), cube, DAYS, seen, lambda: None, tmp_path / name, **settings)
+    assimilate_field(read(path), cube, DAYS, seen, lambda: None, boosted, tmp_path / name, **settings)
     return read(tmp_path / name).no2.to_numpy()
 
 

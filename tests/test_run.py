@@ -268,7 +268,7 @@ def test_fields_that_were_drawn_otherwise_are_drawn_again_to_the_last_file(copy,
     monkeypatch.setattr("airloom.products.DRAWN", "another")
     before = read(run.netcdf).no2.to_numpy()
     run.predict()
-    assert read(run.netcdf).attrs["drawn"] == "another"
+    assert read(run.netcdf).attrs["drawn"].startswith("another, ")
     assert not np.array_equal(read(run.netcdf).no2, before)
 
 
@@ -311,6 +311,21 @@ def test_half_a_field_is_not_scored(copy):
 def test_a_folder_of_another_study_is_refused(copy):
     with pytest.raises(StudyError, match=r"holds a run of another study.*Name another folder with --folder"):
         Run(changed(copy.study, {"seed": 1}), copy.data, copy.folder)
+
+
+def test_what_comes_after_training_may_change_and_trains_nothing_anew(copy, finished):
+    weights = {p: p.read_bytes() for p in copy.folder.rglob("*.safetensors")}
+    other = Run(changed(copy.study, {"assimilation": {}, "verification.draws": 150}), copy.data, copy.folder)
+    other.train()
+    other.predict()
+    models = {r["model"] for r in other.evaluate()["rows"]}
+    assert models == {"dacno2", "dacno2-assimilated", *finished.study.verification.baselines}
+    assert {p: p.read_bytes() for p in copy.folder.rglob("*.safetensors")} == weights
+    path = copy.folder / "fields" / "phase-3-assimilated.zarr"
+    before = read(path).no2.to_numpy()
+    deeper = Run(changed(other.study, {"assimilation.phase": 2}), copy.data, copy.folder)
+    deeper.predict()
+    assert not np.array_equal(read(copy.folder / "fields" / "phase-2-assimilated.zarr").no2.to_numpy(), before)
 
 
 def test_a_checkpoint_of_another_study_is_refused(copy, small):

@@ -2,14 +2,14 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel
 
 from airloom.errors import StudyError
 from airloom.facts import timed
-from airloom.files import fingerprint, read_json, whole
+from airloom.files import read_json, whole
 from airloom.learn.ranks import ALONE, Ranks
 from airloom.progress import Progress, quiet
 
@@ -31,6 +31,8 @@ class Carrier(Generic[S]):
         StudyError: the folder holds a run of another study.
     """
 
+    may_change: ClassVar[frozenset[str]] = frozenset()  # keys of the study that matter after training alone
+
     def __init__(
         self,
         study: S,
@@ -45,8 +47,8 @@ class Carrier(Generic[S]):
         self.workers, self.progress, self.ranks = workers, progress, ranks
         resolved = self.folder / "study.yaml"
         if resolved.is_file():
-            found = fingerprint(yaml.safe_load(resolved.read_text(encoding="utf-8")))
-            if found != fingerprint(self._resolved()):
+            found, asked = yaml.safe_load(resolved.read_text(encoding="utf-8")), self._resolved()
+            if any(found.get(k) != v for k, v in asked.items() if k not in self.may_change):
                 raise StudyError(
                     f"{self.folder}: holds a run of another study, or of an earlier form of this one. "
                     f"Name another folder with --folder, or remove this one. What it ran: {resolved}"

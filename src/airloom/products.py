@@ -72,7 +72,8 @@ class Products:
     def attributes(self, model: Model, weights: str) -> dict[str, str]:
         """Global attributes of a field; `weights` is the digest of those that made it."""
         name, what = model[0], model_title(*model).split(", ", 1)[1]
-        drawn = {"drawn": DRAWN} if name.endswith(ASSIMILATED) else {}
+        asked = self.study.assimilation
+        drawn = {"drawn": f"{DRAWN}, {asked.model_dump_json()}"} if asked and name.endswith(ASSIMILATED) else {}
         return {
             "title": f"{self.study.title}, {what}{', days of training' if name.endswith(TRAINING) else ''}",
             "source": f"airloom {airloom.__version__}, {method(self.study.method.name).title}",

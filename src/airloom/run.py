@@ -23,12 +23,14 @@ import xarray as xr
 from airloom.base import Base
 from airloom.carrier import Carrier
 from airloom.cube.build import build
+from airloom.cube.features import Features
 from airloom.cube.store import Cube
 from airloom.errors import StudyError
 from airloom.facts import facts
 from airloom.files import fingerprint, full_disk_named, read_json, whole, write_json
 from airloom.grid import Tile, tiles
 from airloom.infer.assimilate import assimilate_field
+from airloom.infer.boosted import grow
 from airloom.infer.fields import read, write_netcdf
 from airloom.infer.misses import DAYS, FEWEST, Misses
 from airloom.infer.predict import predict_field
@@ -38,12 +40,12 @@ from airloom.learn.sets import Sets
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
 from airloom.networks import Networks
-from airloom.parts import Phase
+from airloom.parts import Assimilation, Phase
 from airloom.products import MADE_BY, Products
 from airloom.progress import Progress
 from airloom.sample import evenly
 from airloom.stations import split
-from airloom.study import Study
+from airloom.study import AFTER_TRAINING, Study
 from airloom.training import Training
 from airloom.verify.assemble import pairs_of, volumes_of
 from airloom.verify.collect import means
@@ -68,6 +70,8 @@ class Run(Carrier[Study]):
     Raises:
         StudyError: the folder holds a run of another study.
     """
+
+    may_change = AFTER_TRAINING
 
     @property
     def cube_path(self) -> Path:
@@ -116,6 +120,8 @@ class Run(Carrier[Study]):
         """Weights to fields: a Zarr store a phase and, if asked, of the last drawn to the stations; NetCDF of the final one,
         whose path is returned. Fields of weights that training has changed since are made anew.
         """
+        if self.ranks.lead:
+            self._write_study()
         self._check_inputs()
         for phase in self._products.phases:
             with self._timed(f"predict phase {phase.number}"):
@@ -132,7 +138,7 @@ class Run(Carrier[Study]):
         """From the phases' fields to the final one in one file."""
         if self.study.assimilation:
             with self._timed("assimilate"):
-                self._assimilate(self.study.assimilation.depth)
+                self._assimilate(self.study.assimilation)
         last, file = self._field(self._products.models[-1]), self.netcdf
         if not file.is_file() or any(read(file).attrs.get(k) != last.attrs.get(k) for k in ("title", *MADE_BY)):
             with self._timed("write NetCDF"):
@@ -163,18 +169,20 @@ class Run(Carrier[Study]):
             shutil.rmtree(path)
         return path, attributes
 
-    def _assimilate(self, depth: float) -> None:
+    def _assimilate(self, asked: Assimilation) -> None:
         """Draw a phase's field to the training stations."""
-        phase = self._products.drawn
+        phase, days = self._products.drawn, np.flatnonzero(self._test_days())
+        features = Features(self.cube, self.study.weather_factor)
         path, attributes = self._fresh(self._products.models[-1], phase)
         assimilate_field(
             self._field(self._products.of(phase)),
             self.cube,
-            np.flatnonzero(self._test_days()),
+            days,
             ~self._withheld,
             partial(self._misses, phase),
+            partial(grow, features, days, share=asked.trees, seed=self.study.seed),
             path,
-            depth=depth,
+            depth=asked.depth,
             scales=self._normaliser.levels,
             levels=self._levels,
             attrs=attributes,
@@ -205,6 +213,7 @@ class Run(Carrier[Study]):
         whole fields; writes `pairs.parquet`, `stations.parquet`, `scores.json`, `volumes.npz`.
         """
         with self._timed("evaluate"):
+            self._write_study()
             fields = {m: self._field(m) for m in self._products.models}
             asked = self.study, self.cube, fields, self._test_days()
             pairs = pairs_of(*asked, withheld=self._withheld)
@@ -252,9 +261,9 @@ class Run(Carrier[Study]):
 
     @property
     def fingerprint(self) -> str:
-        """What checkpoints carry: the study, the cube's files and the weights that it starts from."""
+        """What checkpoints carry: the study but for what comes after training, the cube's files and the weights that it starts from."""
         base = [self._base.digest] if self._base else []
-        return fingerprint([self._resolved(), self.cube.provenance["made_of"], *base])
+        return fingerprint([self.study.learnt(), self.cube.provenance["made_of"], *base])
 
     @property
     def ledger(self) -> Ledger:

@@ -34,6 +34,7 @@ from airloom.parts import (
 )
 
 S = TypeVar("S", bound=BaseModel)
+AFTER_TRAINING = frozenset({"title", "assimilation", "verification"})  # what no weight depends on
 
 
 class Study(Part):
@@ -226,6 +227,10 @@ class Study(Part):
                         f"{where}.ssim_window: {phase.loss.ssim_window} cells of {cell:g} m exceed a tile, "
                         f"which has {cells}; use a smaller window, smaller cells or larger tiles"
                     )
+
+    def learnt(self) -> dict[str, Any]:
+        """What weights depend on: all but what comes after training."""
+        return self.model_dump(mode="json", exclude=set(AFTER_TRAINING))
 
     def prepared(self) -> dict[str, Any]:
         """What the cube depends on; two studies that agree here share a cube, whatever their split, network or phases."""

@@ -4,9 +4,9 @@ Where a network can only learn what inputs tell, the stations of the day also kn
 observed to predicted values is carried to the grid (regression kriging; the network is the regression) and multiplies the
 field, most at the ground and less with height:
 
-    field′ = (field + c) exp((own + day + b) · exp(−height / depth)) − c,   not below 0
+    field′ = (field + c) exp((trees + own + day + b) · exp(−height / depth)) − c,   not below 0
 
-The ratio is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.standing`)
+`trees` is what boosted trees, where they are asked for, add to the field at the ground (`airloom.infer.boosted`). The ratio that is left is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.standing`)
 and neighbours another, `day` the rest; both are kriged, each with its own variogram, the day's blended with what the chemistry model
 tells of how errors go together (`airloom.infer.misses`). c = OFFSET; aloft it shrinks as the
 concentrations do. exp(b) is the mean of exp(error) of `day` over the training stations, each left out in turn: a mean of
@@ -20,13 +20,14 @@ import numpy as np
 import xarray as xr
 
 from airloom.cube.store import Cube
+from airloom.infer.boosted import Boosted
 from airloom.infer.fields import at_cells, create_zarr, write_day
 from airloom.infer.misses import Likeness, Misses, Sites, likeness
 from airloom.kriging import by_rows, coefficients, distances, fit, from_others
 from airloom.progress import Progress
 from airloom.standing import OFFSET, log_ratio, told_by_maps, two_way
 
-DRAWN = "2"  # changes with how fields are drawn, so that those that were drawn otherwise are made anew
+DRAWN = "3"  # changes with how fields are drawn, so that those that were drawn otherwise are made anew
 NEAR = 4000.0  # m over which what stands at a station differs from its neighbours by nothing but chance
 BLOCK = 16  # days whose maps are kriged at once
 
@@ -37,6 +38,7 @@ def assimilate_field(
     days: np.ndarray,
     seen: np.ndarray,
     misses: Callable[[], Misses | None],
+    boosted: Callable[[np.ndarray, np.ndarray, np.ndarray], Boosted | None],
     path: Path,
     *,
     depth: float,
@@ -54,6 +56,7 @@ def assimilate_field(
         days: indices into the cube.
         seen: bool on (station,): the training stations; others are not read.
         misses: gives those of the network that made the field, if they are needed; None where no chemistry model taught it.
+        boosted: trees of stations' rows, columns and values on (time, station) [µg m⁻³], if they are to speak.
         path: of the Zarr store.
         depth: height over which the correction fades by e [m].
         scales: on (level,), how much smaller concentrations are than at the ground; `Normaliser.levels`.
@@ -75,7 +78,10 @@ def assimilate_field(
     sites = Sites(x, y, table["row"].to_numpy(), table["column"].to_numpy())
     cells = sites.row, sites.column
     observed = cube.stations.daily.to_numpy()[days][:, seen]
-    ratio = log_ratio(observed, at_cells(field, *cells, cube.days[days], pollutant))
+    predicted = at_cells(field, *cells, cube.days[days], pollutant)
+    ratio, trees = log_ratio(observed, predicted), boosted(*cells, observed)
+    if trees:
+        ratio -= trees.at_stations(predicted)
     own, apart = two_way(ratio), distances(x, y)
     of_day = ratio - own
     alike = likeness(fit(of_day, apart), misses(), sites, of_day)
@@ -96,6 +102,8 @@ def assimilate_field(
                 if done[index]:
                     continue
                 values = field[pollutant].isel(time=index).to_numpy().reshape(len(heights), *cube.grid.shape)
+                if trees:
+                    correction = correction + trees.everywhere(int(days[index]), values[0])
                 drawn = np.maximum((values + offset) * np.exp(correction * fade) - offset, 0)
                 write_day(path, index, drawn if levels is not None else drawn[0], pollutant=pollutant)
         progress("assimilate stations", min(first + BLOCK, len(days)), len(days))

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from airloom.boosting import folds, grown, told
 from airloom.errors import DataError
 from airloom.kriging import NEAREST, distances, fit, from_others
 from airloom.verify import gaussian
-
-FOLDS = 5  # gradient boosting leaves out a fifth of the training stations at a time, not one
 
 
 @dataclass(frozen=True)
@@ -183,18 +182,17 @@ def gradient_boosting_of_neighbours(network: Network) -> np.ndarray:
     """
     always = replace(network, test_days=np.ones_like(network.test_days))
     features = np.concatenate([network.features, inverse_distance(always)[..., None]], -1)
-    told = replace(network, features=features, feature_names=(*network.feature_names, "inverse distance"))
+    more = replace(network, features=features, feature_names=(*network.feature_names, "inverse distance"))
     seen = np.isin(network.year, (*network.train_years, *network.adapt_years))
     predicted = np.full((int(network.test_days.sum()), len(network.x)), np.nan)
-    predicted[:, network.withheld] = _fit_predict(told, seen, network.training, np.flatnonzero(network.withheld))
+    predicted[:, network.withheld] = _fit_predict(more, seen, network.training, np.flatnonzero(network.withheld))
     return network.on_test_days(predicted)
 
 
 def _boosted(network: Network, years: tuple[int, ...]) -> np.ndarray:
     """Withheld stations from all training stations; each fold of the training stations from the other folds."""
     training = network.training
-    folds = np.array_split(np.random.default_rng(network.seed).permutation(training), min(FOLDS, len(training)))
-    rounds = [(training, np.flatnonzero(network.withheld)), *((np.setdiff1d(training, fold), fold) for fold in folds)]
+    rounds = [(training, np.flatnonzero(network.withheld)), *folds(training, network.seed)]
     predicted = np.full((int(network.test_days.sum()), len(network.x)), np.nan)
     for learnt, asked in rounds:
         if len(learnt) and len(asked):
@@ -203,31 +201,9 @@ def _boosted(network: Network, years: tuple[int, ...]) -> np.ndarray:
 
 
 def _fit_predict(network: Network, seen: np.ndarray, learnt: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Values on (test day, asked station); LightGBM sends a missing feature down a branch of its own."""
-    from lightgbm import LGBMRegressor  # slow to import, and the other baselines do without
-
-    target = network.observed[np.ix_(seen, learnt)]
-    there = np.isfinite(target)
-    if not there.any():
-        return np.full((int(network.test_days.sum()), len(asked)), np.nan)
-    model = LGBMRegressor(
-        n_estimators=400,
-        learning_rate=0.05,
-        num_leaves=31,
-        min_child_samples=50,
-        subsample=0.8,
-        subsample_freq=1,
-        colsample_bytree=0.8,
-        reg_lambda=1.0,
-        random_state=network.seed,
-        n_jobs=1,  # tables are small: two threads waiting for each other took up to 16 times as long on busy cores
-        deterministic=True,
-        force_row_wise=True,
-        verbose=-1,
-    )
-    model.fit(_inputs(network, seen, learnt)[there], target[there])
-    inputs = _inputs(network, network.test_days, asked)
-    return np.asarray(model.predict(inputs.reshape(-1, inputs.shape[-1]))).reshape(inputs.shape[:2])
+    """Values on (test day, asked station)."""
+    trees = grown(_inputs(network, seen, learnt), network.observed[np.ix_(seen, learnt)], network.seed)
+    return told(trees, _inputs(network, network.test_days, asked))
 
 
 def _inputs(network: Network, days: np.ndarray, stations: np.ndarray) -> np.ndarray:

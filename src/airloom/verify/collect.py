@@ -6,13 +6,12 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
-from airloom.cube.store import CALENDAR, MAPS, Cube
+from airloom.cube.features import Features
+from airloom.cube.store import Cube
 from airloom.infer.fields import at_cells, surface
 from airloom.verify.baselines import BASELINES, Network
 from airloom.verify.scores import SEASONS, pair
 from airloom.verify.volumes import Day, Model
-
-BLOCK = 32  # days of weather that are read at once
 
 
 def series_of(read: Day, table: pl.DataFrame, days: int) -> np.ndarray:
@@ -31,57 +30,23 @@ def network_of(
     test: np.ndarray,
     seed: int,
 ) -> Network:
-    """What the baselines see: the method's inputs at each station's cell, and the same split.
-
-    Weather enters as the day's mean and largest value of each variable in the station's weather cell, on pressure levels as
-    the day's mean.
-    """
-    table = cube.stations.table
+    """What the baselines see: the method's inputs at each station's cell, and the same split."""
+    table, features = cube.stations.table, Features(cube, factor)
     x, y = cube.grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
     rows, columns = table["row"].to_numpy(), table["column"].to_numpy()
-    features, names = [], []
-    everywhere = (len(cube.days), table.height)
-    if cube.channels(CALENDAR):
-        calendar = cube.group[CALENDAR][:]
-        features += [np.broadcast_to(c[:, None], everywhere) for c in calendar.T]
-        names += cube.channels(CALENDAR)
-    for group in MAPS:
-        if cube.channels(group):
-            maps = cube.group[group][:]
-            features += [np.broadcast_to(m[rows, columns], everywhere) for m in maps]
-            names += cube.channels(group)
-    if cube.channels("weather"):
-        both = _day_by_day(cube, "weather", rows // factor, columns // factor)
-        for how, values in zip(("mean", "max"), both, strict=True):
-            features += list(np.moveaxis(values, 1, 0))
-            names += [f"{n} {how}" for n in cube.channels("weather")]
-    if cube.channels("upper"):
-        levels, _ = _day_by_day(cube, "upper", rows // factor, columns // factor)
-        features += list(np.moveaxis(levels, (1, 2), (0, 1)).reshape(-1, *everywhere))
-        names += [f"{n}, level {level}" for n in cube.channels("upper") for level in range(levels.shape[2])]
     return Network(
         days=cube.days,
         observed=cube.stations.daily.to_numpy(),
         x=x,
         y=y,
         withheld=withheld,
-        features=np.stack(features, -1).astype(float) if features else np.zeros((*everywhere, 0)),
-        feature_names=tuple(names),
+        features=features.at(np.arange(len(cube.days)), rows, columns).astype(float),
+        feature_names=features.names,
         train_years=tuple(train_years),
         adapt_years=tuple(adapt_years),
         test_days=test,
         seed=seed,
     )
-
-
-def _day_by_day(cube: Cube, group: str, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each day's mean and largest value of a group of weather in some of its cells, on (time, channel, [level,] station)."""
-    means, largest = [], []
-    for first in range(0, len(cube.days), BLOCK):  # a region's hours of years do not fit into memory
-        hours = cube.group[group][first : first + BLOCK][..., rows, columns]
-        means.append(hours.mean(1))
-        largest.append(hours.max(1))
-    return np.concatenate(means), np.concatenate(largest)
 
 
 def all_pairs(

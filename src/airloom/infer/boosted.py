@@ -1,0 +1,67 @@
+"""Boosted trees that speak beside the network when its field is drawn to the day's stations; not in paper 000.
+
+Trees on the same inputs, grown from the stations' values of the days that are drawn, err in their own way: the mean of both logarithms
+errs less than either. To the stations that they were grown from they would seem better than they are, so each of these is told by trees of
+others.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from airloom.boosting import folds, grown, told
+from airloom.cube.features import Features
+from airloom.standing import OFFSET
+
+if TYPE_CHECKING:
+    from lightgbm import LGBMRegressor
+
+FEWEST = 1000  # values of which trees are asked; a choice, not fitted
+
+
+@dataclass(frozen=True)
+class Boosted:
+    """What trees say, as a logarithm of concentration + OFFSET, and their `share` in the mean with the network.
+
+    `left_out`: of each station, by trees of others, on (time, station).
+    """
+
+    features: Features
+    trees: "LGBMRegressor"
+    left_out: np.ndarray
+    share: float
+
+    def at_stations(self, predicted: np.ndarray) -> np.ndarray:
+        """What trees of other stations add to the logarithm of a field at stations [µg m⁻³], on (time, station)."""
+        return self.share * (self.left_out - np.log(predicted + OFFSET))
+
+    def everywhere(self, day: int, ground: np.ndarray) -> np.ndarray:
+        """What trees add to the logarithm of a day's field at the ground [µg m⁻³], on (y, x)."""
+        found = np.concatenate([told(self.trees, inputs) for inputs in self.features.strips(day)])
+        return self.share * (found - np.log(ground + OFFSET))
+
+
+def grow(
+    features: Features,
+    days: np.ndarray,
+    row: np.ndarray,
+    column: np.ndarray,
+    observed: np.ndarray,
+    *,
+    share: float,
+    seed: int,
+) -> Boosted | None:
+    """Trees of stations in some cells, from their values on (time, station) [µg m⁻³], NaN where there is none, on some days
+    (indices); None where no share is asked for, or values are fewer than FEWEST.
+    """
+    if not share or np.isfinite(observed).sum() < FEWEST:
+        return None
+    inputs, target = features.at(days, row, column), np.log(np.maximum(observed, 0) + OFFSET)
+    left_out = np.empty(target.shape)
+    for others, own in folds(np.arange(len(row)), seed):
+        left_out[:, own] = told(grown(inputs[:, others], target[:, others], seed), inputs[:, own])
+    trees = grown(inputs, target, seed)
+    assert trees is not None
+    return Boosted(features, trees.set_params(n_jobs=os.cpu_count()), left_out, share)
