@@ -65,7 +65,7 @@ def drawn(tmp_path, trees: Boosted | None) -> np.ndarray:
 
 def test_trees_have_their_share_of_the_logarithm(tmp_path, features):
     # stations have (19 + 3) / (8 + 3) = 2, trees 44 / 11 = 4 times the field: with half a share √4 = 2, and nothing is left to draw
-    trees = Boosted(features, Level(), np.full((2, len(ROWS)), np.log(44.0)), 0.5)
+    trees = Boosted(features, [Level()], np.full((2, len(ROWS)), np.log(44.0)), 0.5)
     assert OFFSET == 3
     after = drawn(tmp_path, trees)
     assert after[0, 0] == pytest.approx(np.full(SHAPE, 19.0), rel=1e-5)
@@ -75,12 +75,13 @@ def test_trees_have_their_share_of_the_logarithm(tmp_path, features):
 
 def test_what_trees_say_of_stations_is_made_good_where_others_know_better(tmp_path, features):
     # trees of others think 11 everywhere, so the stations' ratio is that of the field alone, 2; what trees add on the map is √4 on top
-    trees = Boosted(features, Level(), np.full((2, len(ROWS)), np.log(11.0)), 0.5)
+    trees = Boosted(features, [Level()], np.full((2, len(ROWS)), np.log(11.0)), 0.5)
     assert drawn(tmp_path, trees)[0, 0] == pytest.approx(np.full(SHAPE, 41.0), rel=1e-5)
 
 
 def test_a_station_is_told_by_trees_of_others(features, monkeypatch):
-    monkeypatch.setattr(boosted, "FEWEST", 200)
+    monkeypatch.setattr(boosted, "VALUES", 200)
+    monkeypatch.setattr(boosted, "STATIONS", 6)
     observed = features.cube.group["observed"][:]
     told = grow(features, EVERY, ROWS, COLUMNS, observed, share=0.5, seed=0)
     observed[:, 2] = 1e4
@@ -95,7 +96,9 @@ def test_a_station_is_told_by_trees_of_others(features, monkeypatch):
     assert told.everywhere(3, np.full(SHAPE, 8.0)).shape == SHAPE
 
 
-@pytest.mark.parametrize(("share", "hours"), [(0.0, 40), (0.5, 10)])
-def test_without_a_share_or_with_few_values_no_trees_are_grown(features, share, hours):
-    observed = features.cube.group["observed"][:hours]
-    assert grow(features, EVERY[:hours], ROWS, COLUMNS, observed, share=share, seed=0) is None
+@pytest.mark.parametrize(("share", "values", "stations"), [(0.0, 1, 1), (0.5, 1000, 1), (0.5, 1, 30)])
+def test_without_a_share_or_with_little_to_learn_from_no_trees_are_grown(features, monkeypatch, share, values, stations):
+    monkeypatch.setattr(boosted, "VALUES", values)
+    monkeypatch.setattr(boosted, "STATIONS", stations)
+    observed = features.cube.group["observed"][:]
+    assert grow(features, EVERY, ROWS, COLUMNS, observed, share=share, seed=0) is None

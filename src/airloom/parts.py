@@ -382,7 +382,7 @@ class Assimilation(Part):
         ge=0,
         le=1,
         description="Share of gradient boosted trees, grown from the stations' values of all days that are drawn, in the logarithm of the "
-        "ground's field before it is drawn; the network has the rest. On a twin .5 erred least. Fewer than 1000 values grow none.",
+        "ground's field before it is drawn; the network has the rest. On a twin .5 erred least. Fewer than 30 stations or 1000 values grow none.",
     )
 
 

@@ -1,11 +1,12 @@
 """Boosted trees that speak beside the network when its field is drawn to the day's stations; not in paper 000.
 
 Trees on the same inputs, grown from the stations' values of the days that are drawn, err in their own way: the mean of both logarithms
-errs less than either. To the stations that they were grown from they would seem better than they are, so each of these is told by trees of
-others.
+errs less than either. To the stations that they were grown from trees would seem better than they are: each fold of these is told by trees of
+the others, and a place without a station by the mean of all folds' trees, which know as much of it.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,18 +19,18 @@ from airloom.standing import OFFSET
 if TYPE_CHECKING:
     from lightgbm import LGBMRegressor
 
-FEWEST = 1000  # values of which trees are asked; a choice, not fitted
+VALUES, STATIONS = 1000, 30  # fewest of which trees are asked; choices, not fitted
 
 
 @dataclass(frozen=True)
 class Boosted:
     """What trees say, as a logarithm of concentration + OFFSET, and their `share` in the mean with the network.
 
-    `left_out`: of each station, by trees of others, on (time, station).
+    `trees`: of all folds. `left_out`: of each station, by trees of others, on (time, station).
     """
 
     features: Features
-    trees: "LGBMRegressor"
+    trees: "Sequence[LGBMRegressor]"
     left_out: np.ndarray
     share: float
 
@@ -39,8 +40,8 @@ class Boosted:
 
     def everywhere(self, day: int, ground: np.ndarray) -> np.ndarray:
         """What trees add to the logarithm of a day's field at the ground [µg m⁻³], on (y, x)."""
-        found = np.concatenate([told(self.trees, inputs) for inputs in self.features.strips(day)])
-        return self.share * (found - np.log(ground + OFFSET))
+        found = [np.mean([told(t, inputs) for t in self.trees], axis=0) for inputs in self.features.strips(day)]
+        return self.share * (np.concatenate(found) - np.log(ground + OFFSET))
 
 
 def grow(
@@ -54,14 +55,16 @@ def grow(
     seed: int,
 ) -> Boosted | None:
     """Trees of stations in some cells, from their values on (time, station) [µg m⁻³], NaN where there is none, on some days
-    (indices); None where no share is asked for, or values are fewer than FEWEST.
+    (indices); None where no share is asked for, or values or stations are few.
     """
-    if not share or np.isfinite(observed).sum() < FEWEST:
+    there = np.isfinite(observed)
+    if not share or there.sum() < VALUES or there.any(0).sum() < STATIONS:
         return None
     inputs, target = features.at(days, row, column), np.log(np.maximum(observed, 0) + OFFSET)
-    left_out = np.empty(target.shape)
+    left_out, trees = np.empty(target.shape), []
     for others, own in folds(np.arange(len(row)), seed):
-        left_out[:, own] = told(grown(inputs[:, others], target[:, others], seed), inputs[:, own])
-    trees = grown(inputs, target, seed)
-    assert trees is not None
-    return Boosted(features, trees.set_params(n_jobs=os.cpu_count()), left_out, share)
+        found = grown(inputs[:, others], target[:, others], seed)
+        assert found is not None  # so many stations have values
+        left_out[:, own] = told(found, inputs[:, own])
+        trees.append(found.set_params(n_jobs=os.cpu_count()))
+    return Boosted(features, trees, left_out, share)
