@@ -213,7 +213,11 @@ def _scores(scores: Mapping[str, Any]) -> str:
         )
         described.append((model_title(*CAMS), what))
     drawn = sorted({(r["model"], r["phase"]) for r in scores["rows"] if r["model"].endswith(ASSIMILATED)})
-    described += [(model_title(*m), "That phase's field, drawn to the same day's training stations.") for m in drawn]
+    how = (
+        "That phase's field, mixed with boosted trees by the share that the study gives them, drawn to the same day's "
+        "training stations."
+    )
+    described += [(model_title(*m), how) for m in drawn]
     legend = table(("Model", "What it is"), described)
     caption = (
         "RMSE at withheld stations with 95 % intervals; blue the method's phases, violet one drawn to the day's stations."
