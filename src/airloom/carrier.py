@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from airloom.errors import StudyError
 from airloom.facts import timed
-from airloom.files import read_json, whole
+from airloom.files import full_disk_named, read_json, whole
 from airloom.learn.ranks import ALONE, Ranks
 from airloom.progress import Progress, quiet
 
@@ -60,7 +60,7 @@ class Carrier(Generic[S]):
 
     def _write_study(self) -> None:
         """Keep the resolved study in the run."""
-        with whole(self.folder / "study.yaml") as aside:
+        with full_disk_named(self.folder), whole(self.folder / "study.yaml") as aside:
             aside.write_text(yaml.safe_dump(self._resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
     def _scores(self) -> dict[str, Any]:
