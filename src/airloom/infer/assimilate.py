@@ -14,12 +14,14 @@ logarithms, turned back, is below the mean (Duan's smearing, 1983).
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from airloom.cube.store import Cube
+from airloom.grid import Grid
 from airloom.infer.boosted import Boosted
 from airloom.infer.fields import at_cells, create_zarr, write_day
 from airloom.infer.misses import Likeness, Misses, Sites, likeness
@@ -65,7 +67,7 @@ def assimilate_field(
         progress: told of days done.
         pollutant: a name of `airloom.infer.fields.POLLUTANTS`.
 
-    A day without any training station's value stays as it was.
+    A day without any training station's value stays as it was, but for what trees add.
 
     Raises:
         DataError: another field stands at `path`, or the disk is full.
@@ -73,40 +75,78 @@ def assimilate_field(
     done = create_zarr(path, cube.grid, cube.days[days], levels=levels, hours=cube.hours, pollutant=pollutant, attrs=attrs)
     if done.all():
         return
-    table = cube.stations.table.filter(seen)
-    x, y = cube.grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
-    sites = Sites(x, y, table["row"].to_numpy(), table["column"].to_numpy())
-    cells = sites.row, sites.column
-    observed = cube.stations.daily.to_numpy()[days][:, seen]
-    predicted = at_cells(field, *cells, cube.days[days], pollutant)
-    ratio, trees = log_ratio(observed, predicted), boosted(*cells, observed)
-    if trees:
-        ratio -= trees.at_stations(predicted)
-    own, apart = two_way(ratio), distances(x, y)
-    of_day = ratio - own
-    alike = likeness(fit(of_day, apart), misses(), sites, of_day)
-    gamma = alike.among(sites)
-    weights, base = coefficients(gamma, of_day)
-    told = told_by_maps(own, np.isfinite(ratio).sum(0), cube, *cells)
-    rest = (own - told[cells])[None]
-    around = Likeness(fit(rest, apart, least=NEAR))
-    near = by_rows(coefficients(around.among(sites), rest), around.rows(sites, cube.grid))[0]
-    standing = told + np.nan_to_num(near) + smearing(of_day - from_others(gamma, of_day))
+    correction = Correction.of(field, cube, days, seen, misses, boosted, pollutant)
     heights = np.asarray(levels or [0.0])[:, None, None]
     fade, offset = np.exp(-heights / depth), OFFSET / scales[:, None, None]
     for first in range(0, len(days), BLOCK):
         block = slice(first, first + BLOCK)
-        if not done[block].all():
-            maps = by_rows((weights[block], base[block]), alike.rows(sites, cube.grid))
-            for index, correction in enumerate(np.nan_to_num(maps + standing, nan=0.0), start=first):
-                if done[index]:
-                    continue
+        if done[block].all():
+            continue
+        for index, by_stations in enumerate(correction.maps(block), start=first):
+            if not done[index]:
                 values = field[pollutant].isel(time=index).to_numpy().reshape(len(heights), *cube.grid.shape)
-                if trees:
-                    correction = correction + trees.everywhere(int(days[index]), values[0])
-                drawn = np.maximum((values + offset) * np.exp(correction * fade) - offset, 0)
+                added = by_stations + correction.by_trees(int(days[index]), values[0])
+                drawn = np.maximum((values + offset) * np.exp(added * fade) - offset, 0)
                 write_day(path, index, drawn if levels is not None else drawn[0], pollutant=pollutant)
-        progress("assimilate stations", min(first + BLOCK, len(days)), len(days))
+            progress("assimilate stations", index + 1, len(days))
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What is added to the logarithm of a field at the ground.
+
+    `sites`: stations, on `grid`. `alike`: how errors of a day go together; `weights`, `base`: the `coefficients` of each day's. `standing`: what stands from
+    day to day, on (y, x). `trees`: if they speak.
+    """
+
+    sites: Sites
+    grid: Grid
+    alike: Likeness
+    weights: np.ndarray
+    base: np.ndarray
+    standing: np.ndarray
+    trees: Boosted | None
+
+    @classmethod
+    def of(
+        cls,
+        field: xr.Dataset,
+        cube: Cube,
+        days: np.ndarray,
+        seen: np.ndarray,
+        misses: Callable[[], Misses | None],
+        boosted: Callable[[np.ndarray, np.ndarray, np.ndarray], Boosted | None],
+        pollutant: str,
+    ) -> "Correction":
+        """Out of what the field lacks at training stations; arguments as of `assimilate_field`."""
+        table = cube.stations.table.filter(seen)
+        x, y = cube.grid.project(table["lon"].to_numpy(), table["lat"].to_numpy())
+        sites = Sites(x, y, table["row"].to_numpy(), table["column"].to_numpy())
+        cells = sites.row, sites.column
+        observed = cube.stations.daily.to_numpy()[days][:, seen]
+        predicted = at_cells(field, *cells, cube.days[days], pollutant)
+        ratio, trees = log_ratio(observed, predicted), boosted(*cells, observed)
+        if trees:
+            ratio -= trees.at_stations(predicted)
+        own, apart = two_way(ratio), distances(x, y)
+        of_day = ratio - own
+        alike = likeness(fit(of_day, apart), misses(), sites, of_day)
+        gamma = alike.among(sites)
+        told = told_by_maps(own, np.isfinite(ratio).sum(0), cube, *cells)
+        rest = (own - told[cells])[None]
+        around = Likeness(fit(rest, apart, least=NEAR))
+        near = by_rows(coefficients(around.among(sites), rest), around.rows(sites, cube.grid))[0]
+        standing = told + np.nan_to_num(near) + smearing(of_day - from_others(gamma, of_day))
+        return cls(sites, cube.grid, alike, *coefficients(gamma, of_day), standing, trees)
+
+    def maps(self, block: slice) -> np.ndarray:
+        """By the stations of some days, on (time, y, x); 0 on a day without any."""
+        found = by_rows((self.weights[block], self.base[block]), self.alike.rows(self.sites, self.grid))
+        return np.nan_to_num(found + self.standing, nan=0.0)
+
+    def by_trees(self, day: int, ground: np.ndarray) -> np.ndarray | float:
+        """By trees, to a day's field at the ground [µg m⁻³]; nothing where they are not asked."""
+        return self.trees.everywhere(day, ground) if self.trees else 0.0
 
 
 def smearing(errors: np.ndarray) -> float:
