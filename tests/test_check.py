@@ -50,6 +50,13 @@ def test_days_that_no_file_has_are_not_counted(small, steps):
     assert seconds == pytest.approx(2 * (0.8 * 16 * 3 + 0.2 * 16))
 
 
+def test_trees_cost_every_cell_of_the_days_that_are_drawn(small, steps, monkeypatch):
+    monkeypatch.setattr(check, "seconds_a_cell", lambda features: 1e-3)
+    drawn, alone = (changed(small.study, {"assimilation": {"trees": share}}) for share in (0.5, 0))
+    assert estimated(drawn, small).seconds["assimilate"] == pytest.approx(39 * 32 * 32 * 1e-3)  # the days of 2023
+    assert "assimilate" not in estimated(alone, small).seconds
+
+
 def test_validation_sees_as_few_tiles_of_a_day_as_training(small, steps):
     cut = {"tiles": {"size": 16, "stride": 16}}
     whole, one = (changed(small.study, {**cut, "phases.0.tiles_a_day": n}) for n in (None, 1))

@@ -19,6 +19,7 @@ from airloom.cube.store import IN_MEMORY, INPUTS
 from airloom.cube.weather import HOURS
 from airloom.errors import DataError
 from airloom.grid import tiles
+from airloom.infer.boosted import seconds_a_cell
 from airloom.infer.misses import DAYS
 from airloom.learn.own import SAMPLED
 from airloom.ledger import Ledger
@@ -191,6 +192,8 @@ def _training(study: Study, stations: Stations, workers: int, found: Findings) -
     alone = _step(study, channels, samples_at_once(study.tiles.size, len(study.levels)), 1)
     found.seconds["predict"] = float((tested * len(study.phases) + compared) * windows * alone.forward * study.members)
     rows, columns = study.target_grid.shape
+    if study.assimilation and study.assimilation.trees:
+        found.seconds["assimilate"] = float(tested * rows * columns * seconds_a_cell(sum(channels.values())))
     fields = tested * (len(study.phases) + bool(study.assimilation) + 1) + compared
     found.disk += float(fields) * len(study.levels) * rows * columns * 4
     found.memory = 1e9 * side_by_side + max(found.memory, found.standing * side_by_side + kept)  # libraries, once a process

@@ -6,13 +6,14 @@ the others, and a place without a station by the mean of all folds' trees, which
 """
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airloom.boosting import folds, grown, told
+from airloom.boosting import FOLDS, folds, grown, told
 from airloom.cube.features import Features
 from airloom.standing import OFFSET
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lightgbm import LGBMRegressor
 
 VALUES, STATIONS = 1000, 30  # fewest of which trees are asked; choices, not fitted
+PROBED = 20_000  # cells by which trees are timed
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,15 @@ def grow(
         left_out[:, own] = told(found, inputs[:, own])
         trees.append(found.set_params(n_jobs=os.cpu_count()))
     return Boosted(features, trees, left_out, share)
+
+
+def seconds_a_cell(features: int) -> float:
+    """What trees cost on a map of this machine, by trees of made-up numbers."""
+    draw = np.random.default_rng(0)
+    inputs, target = draw.normal(size=(1, PROBED, features)), draw.normal(size=(1, PROBED))
+    trees = grown(inputs, target, 0)
+    assert trees is not None
+    trees.set_params(n_jobs=os.cpu_count())
+    started = time.perf_counter()
+    told(trees, inputs)
+    return FOLDS * (time.perf_counter() - started) / PROBED
