@@ -323,6 +323,9 @@ def test_what_comes_after_training_may_change_and_trains_nothing_anew(copy, fini
     assert {p: p.read_bytes() for p in copy.folder.rglob("*.safetensors")} == weights
     path = copy.folder / "fields" / "phase-3-assimilated.zarr"
     before = read(path).no2.to_numpy()
+    higher = Run(changed(other.study, {"assimilation.depth": 500}), copy.data, copy.folder)
+    with pytest.raises(StudyError, match=r"phase-3-assimilated\.zarr: was drawn otherwise than the study asks"):
+        higher.evaluate()
     deeper = Run(changed(other.study, {"assimilation.phase": 2}), copy.data, copy.folder)
     deeper.predict()
     assert not np.array_equal(read(copy.folder / "fields" / "phase-2-assimilated.zarr").no2.to_numpy(), before)

@@ -47,7 +47,7 @@ class Carrier(Generic[S]):
         self.workers, self.progress, self.ranks = workers, progress, ranks
         resolved = self.folder / "study.yaml"
         if resolved.is_file():
-            found, asked = yaml.safe_load(resolved.read_text(encoding="utf-8")), self._resolved()
+            found, asked = yaml.safe_load(resolved.read_text(encoding="utf-8")) or {}, self._resolved()
             if any(found.get(k) != v for k, v in asked.items() if k not in self.may_change):
                 raise StudyError(
                     f"{self.folder}: holds a run of another study, or of an earlier form of this one. "

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 import airloom
@@ -72,26 +73,31 @@ class Products:
     def attributes(self, model: Model, weights: str) -> dict[str, str]:
         """Global attributes of a field; `weights` is the digest of those that made it."""
         name, what = model[0], model_title(*model).split(", ", 1)[1]
-        asked = self.study.assimilation
-        drawn = {"drawn": f"{DRAWN}, {asked.model_dump_json()}"} if asked and name.endswith(ASSIMILATED) else {}
         return {
             "title": f"{self.study.title}, {what}{', days of training' if name.endswith(TRAINING) else ''}",
             "source": f"airloom {airloom.__version__}, {method(self.study.method.name).title}",
             "references": "DACNO2: Sun et al., a multi-constraint deep learning framework for 3D NO2 fields",
             "institution": "not stated",
             "weights": weights,
-            **drawn,
+            **self._drawn(model),
         }
 
-    def read(self, model: Model, days: int) -> xr.Dataset:
+    def read(self, model: Model, days: np.ndarray) -> xr.Dataset:
         """A field, whole.
 
         Raises:
-            StudyError: some of its `days` are still to be predicted.
+            StudyError: some of its `days`, datetime64[D], are still to be predicted, or it was drawn otherwise than the study asks.
         """
         path = self.path(model)
         field = read(path) if path.exists() else None
-        there = field.sizes["time"] if field is not None else 0
-        if field is None or there < days:
-            raise StudyError(f"{path}: {there} of {days} days are predicted. Run `airloom predict` first.")
+        there = 0 if field is None else int(np.isin(days, field["time"].to_numpy().astype("datetime64[D]")).sum())
+        if field is None or there < len(days):
+            raise StudyError(f"{path}: {there} of {len(days)} days are predicted. Run `airloom predict` first.")
+        if field.attrs.get("drawn") != self._drawn(model).get("drawn"):
+            raise StudyError(f"{path}: was drawn otherwise than the study asks. Run `airloom predict` first.")
         return field
+
+    def _drawn(self, model: Model) -> dict[str, str]:
+        """How a field is drawn; nothing of one that is not."""
+        asked = self.study.assimilation
+        return {"drawn": f"{DRAWN}, {asked.model_dump_json()}"} if asked and model[0].endswith(ASSIMILATED) else {}

@@ -194,7 +194,7 @@ class Run(Carrier[Study]):
         days = self._compared
         if not days.size:
             return None
-        field = self._products.read(self._products.of_training(phase), len(days))
+        field = self._products.read(self._products.of_training(phase), self.cube.days[days])
         return Misses.of(field, self.cube, days, self.study.chemistry_factor, self.study.pollutant)
 
     @property
@@ -371,7 +371,7 @@ class Run(Carrier[Study]):
 
     def _field(self, model: Model) -> xr.Dataset:
         """A field, whole."""
-        return self._products.read(model, int(self._test_days().sum()))
+        return self._products.read(model, self.cube.days[self._test_days()])
 
 
 def _train_member(study: Study, data: Path, folder: Path, member: int, progress: Progress) -> None:
