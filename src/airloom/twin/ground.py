@@ -66,8 +66,7 @@ def _run(world: World, state: State, day: date) -> dict[str, np.ndarray]:
 def _weather(world: World, day: date) -> dict[str, np.ndarray]:
     """A day's mean humidity [%] and wind speed [m s⁻¹] on the world's grid."""
     weather, grid = world.weather.day(day), world.plan.grid
-    rows, columns = np.indices(grid.shape).reshape(2, -1)
     interpolate = Bilinear(world.weather.grid, grid)
-    t, d, u, v = (interpolate.at(weather[n].values, rows, columns) for n in ("t2m", "d2m", "u10", "v10"))
+    t, d, u, v = (interpolate(weather[n].values) for n in ("t2m", "d2m", "u10", "v10"))
     fields = {"relative_humidity": 100 * saturation(d) / saturation(t), "wind": np.hypot(u, v)}
-    return {n: a.mean(0).reshape(grid.shape) for n, a in fields.items()}
+    return {n: a.mean(0) for n, a in fields.items()}
