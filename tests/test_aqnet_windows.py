@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airloom.errors import StudyError
-from airloom.kriging import from_others
 from airloom.methods.aqnet import around
 from airloom.methods.aqnet.baselines import BASELINES, Case
 from airloom.methods.aqnet.hours import Hours, Scaler, clock, last_seen
@@ -18,7 +17,6 @@ from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Rea
 from airloom.methods.aqnet.score import Told, rows_of
 from airloom.methods.aqnet.split import parts_of
 from airloom.methods.aqnet.windows import Forecasts, Reanalyses, inputs_of, to_come, width
-from airloom.nets.kriged import Kriged
 from airloom.nets.neighbours import DistanceNeighbours, NeuralNeighbours, nearest
 from tests.hourly import BEGIN, HOURLY, STATIONS, all_of, hours_of, series
 
@@ -194,38 +192,6 @@ def test_neighbours_without_a_value_do_not_count():
     chosen, weights = torch.tensor([[[0, 1, 2]]]), torch.tensor([[[0.25, 0.5, 0.25]]])
     assert around_of(level, chosen, weights).item() == pytest.approx(2.5)
     assert around_of(level, chosen, torch.tensor([[[0.0, 1, 0]]])).item() == 0
-
-
-def scattered(number: int, seed: int = 0) -> torch.Tensor:
-    """Offsets among random places within 50 km [m]."""
-    places = 5e4 * torch.rand(number, 2, generator=torch.Generator().manual_seed(seed))
-    return places[None] - places[:, None]
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 1000), lacking=st.floats(0, 0.8))
-def test_a_kriged_layer_says_what_kriging_says(seed, lacking):
-    draw, offsets, layer = torch.Generator().manual_seed(seed), scattered(9, seed), Kriged()
-    values = 3 + torch.randn(4, 9, generator=draw)
-    values[torch.rand(4, 9, generator=draw) < lacking] = torch.nan
-    shared, own = layer.covariance(offsets.norm(dim=-1))
-    gamma = (1 - shared).detach().double().numpy()
-    np.fill_diagonal(gamma, 0)
-    assert (shared[0, 0] + own).item() == pytest.approx(1)
-    asked = ~torch.isfinite(values) & torch.isfinite(values).any(1, keepdim=True)
-    wanted = torch.from_numpy(from_others(gamma, values.double().numpy()))
-    assert torch.allclose(layer(values, offsets).detach()[asked].double(), wanted[asked], atol=1e-4)
-
-
-def test_a_kriged_layer_minds_neither_places_without_values_nor_hours_without_any():
-    offsets, layer = scattered(STATIONS + 20), Kriged()
-    values = torch.full((2, STATIONS + 20), torch.nan)
-    values[0, :STATIONS] = torch.arange(float(STATIONS))
-    told = layer(values, offsets)
-    assert torch.allclose(told[0, :STATIONS], layer(values[:, :STATIONS], offsets[:STATIONS, :STATIONS])[0], atol=1e-5)
-    assert not told[1].any()
-    told.square().sum().backward()
-    assert all(torch.isfinite(p.grad).all() and p.grad.any() for p in layer.parameters())
 
 
 def test_a_forecaster_gives_what_is_asked_and_k_is_free():

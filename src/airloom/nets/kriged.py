@@ -1,34 +1,54 @@
-"""Kriging as a layer: what stations tell of the places around them, by a covariance that is learnt with the rest of a network."""
+"""Kriging as a layer: what stations tell of the places around them, by a covariance that is learnt."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from airloom.learn.schedule import rate
 
 REACHES = 10_000.0, 60_000.0  # where those of the covariance's two parts begin [m]
 SHARES = 0.4, 0.55, 0.05  # of the variance: of either part, and a station's own
 LEAST = 1e-3  # of a station's own: no two stations of one place agree exactly, and the matrix can be inverted
+STEPS, BATCH, RATE, WARM_UP = (
+    600,
+    128,
+    0.03,
+    0.1,
+)  # how `fit` learns: steps of so many moments, and Adam's rate at its highest
 
 
 class Kriged(nn.Module):
-    """Ordinary kriging, whose covariance, two exponentials of the distance and a station's own share, is learnt.
+    """Ordinary kriging of square roots, whose covariance, two exponentials of a distance and a station's own share, is learnt.
 
-    Its weights know how stations shield one another and may be negative, which those of attention cannot.
+    Distances are longer along one direction than along another, as valleys and winds have it. Weights know how stations shield one
+    another and may be negative, which those of attention cannot; of square roots few high values do not outweigh all others.
     """
+
+    bottom: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.reach = nn.Parameter(torch.tensor(REACHES).log())
         self.share = nn.Parameter(torch.tensor(SHARES).log())
+        self.stretch = nn.Parameter(torch.eye(2))  # of offsets, before their length is taken
+        self.register_buffer("bottom", torch.zeros(()))  # from which roots are taken
 
     def forward(self, values: Tensor, offsets: Tensor) -> Tensor:
-        """The best linear unbiased guess at every place, of what it shares with others; 0 where no station has a value.
+        """What a place shares with others, on (batch, place); 0 where no station has a value.
 
         Arguments:
             values: of stations on (batch, station), NaN where there is none; what a place has itself counts like the others' values.
             offsets: from places, which are the stations, to stations on (place, station, 2) [m].
         """
+        roots = self.linear((values - self.bottom).clamp(min=0).sqrt(), offsets)
+        told = roots.clamp(min=0).square() + self.bottom
+        return torch.where(torch.isfinite(values).any(1, keepdim=True), told, 0)
+
+    def linear(self, values: Tensor, offsets: Tensor) -> Tensor:
+        """The best linear unbiased guess; as `forward`, but of the values themselves."""
         known = torch.isfinite(values)
         some = known.any(0).nonzero()[:, 0]  # of a map's places none is
-        shared, own = self.covariance(offsets[:, some].norm(dim=-1))
+        shared, own = self.covariance(offsets[:, some])
         there = known[:, some].to(values.dtype)
         matrix = shared[some] * there[:, :, None] * there[:, None]
         matrix = matrix + torch.diag_embed(torch.where(known[:, some], own, 1.0))  # without a value: apart from all others
@@ -38,8 +58,36 @@ class Kriged(nn.Module):
         mean = sums[:, :1] / sums[:, 1:].clamp(min=1e-9)
         return mean + (solved[..., 0] - mean * solved[..., 1]) @ shared.T
 
-    def covariance(self, distance: Tensor) -> tuple[Tensor, Tensor]:
-        """What two places [m] apart share, of a variance of 1, and a station's own."""
+    def covariance(self, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """What places at offsets [m] share, of a variance of 1, and a station's own."""
         share = LEAST + (1 - 3 * LEAST) * self.share.softmax(0)
-        parts = torch.exp(-distance[..., None] / self.reach.exp())
-        return parts @ share[:2], share[2]
+        distance = (offsets @ self.stretch).norm(dim=-1)
+        return torch.exp(-distance[..., None] / self.reach.exp()) @ share[:2], share[2]
+
+
+def fit(layer: Kriged, values: Tensor, offsets: Tensor, *, hidden: float, seed: int) -> None:
+    """Fit a layer's covariance: it is to tell stations that are hidden from it, anew in every step.
+
+    Arguments:
+        layer: gets the covariance, and where roots are taken from.
+        values: of stations on (moment, station), NaN where there is none.
+        offsets: as `Kriged`.
+        hidden: largest share of the stations that a moment hides.
+        seed: of what is drawn.
+    """
+    known = torch.isfinite(values)
+    if not known.any():
+        return
+    layer.bottom.copy_(values[known].min())
+    optimiser = torch.optim.Adam(layer.parameters(), lr=RATE)
+    for step in range(STEPS):
+        optimiser.param_groups[0]["lr"] = RATE * rate(step, STEPS, WARM_UP)
+        draw = np.random.default_rng([seed, step])
+        some = torch.from_numpy(draw.choice(len(values), BATCH))
+        out = torch.from_numpy(draw.random((BATCH, values.shape[1])) < draw.uniform(0, hidden, (BATCH, 1)))
+        asked = known[some] & out & (known[some] & ~out).any(1, keepdim=True)
+        told = layer(values[some].masked_fill(out, torch.nan), offsets)
+        loss = (torch.where(asked, told - values[some], 0) ** 2).sum() / asked.sum().clamp(min=1)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()

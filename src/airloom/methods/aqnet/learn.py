@@ -77,6 +77,11 @@ class Reanalysing:
         hours = self.windows.hours
         return Reanalyser(width(hours), len(hours.targets), PRESETS[method.preset], neighbours=WEIGHTS[method.weights])
 
+    def shared(self) -> tuple[Tensor, Tensor]:
+        """What known stations had in training hours, on (time, station, target), and the offsets among them [m]."""
+        hours = self.windows.hours
+        return hours.level[self.parts.train][:, self.known], hours.offsets[self.known][:, self.known]
+
     def lesson(self, moments: np.ndarray, draw: np.random.Generator, hidden: float) -> Lesson:
         """Of windows that begin at some moments, with blocks of hours taken out and some of the known stations hidden."""
         visible = _visible(self.known, len(moments), draw, hidden)
@@ -132,6 +137,8 @@ def train(
     network = learning.network(method)
     if isinstance(learning, Forecasting) and isinstance(network, Forecaster):
         network.begin(learning.persisting())
+    if isinstance(learning, Reanalysing) and isinstance(network, Reanalyser):
+        network.begin(*learning.shared(), hidden=practice.hidden, seed=seed)
 
     def lesson(step: int) -> Lesson:
         draw = np.random.default_rng([seed, step])

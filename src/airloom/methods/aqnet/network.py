@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from airloom.nets.kriged import Kriged
+from airloom.nets.kriged import Kriged, fit
 from airloom.nets.neighbours import DistanceNeighbours, NeuralNeighbours, nearest
 
 PLACE = 2  # numbers that tell where a place is: east and north of the network's middle
@@ -144,8 +144,8 @@ class Forecaster(nn.Module):
 class Reanalyser(nn.Module):
     """Every hour of a window at every station, out of what is known before and after, there and around.
 
-    What others have at the hour is kriged by a covariance that is learnt. At stations that can be seen a correction is added to it; what
-    is learnt of them does not carry over to other places, where it erred more than kriging alone.
+    What others have at the hour is kriged by a covariance that is fitted first (`begin`). At stations that can be seen a correction is
+    added to it; what is learnt of them does not carry over to other places, where it erred more than kriging alone.
 
     Arguments:
         channels: inputs of a station and hour.
@@ -162,13 +162,19 @@ class Reanalyser(nn.Module):
         self.targets = targets
         self.encoder = Encoder(channels, preset, both_ways=True)
         self.neighbours = neighbours(dim + targets * 2, dim + PLACE + CLOCK, dim, preset.heads)
-        self.kriged = Kriged()
+        self.kriged = nn.ModuleList(Kriged() for _ in range(targets)).requires_grad_(False)
         self.head = nn.Sequential(
             nn.Linear(2 * dim + PLACE + CLOCK + targets, 2 * dim),
             nn.SiLU(),
             nn.Dropout(preset.dropout),
             nn.Linear(2 * dim, targets),
         )
+
+    def begin(self, level: Tensor, offsets: Tensor, *, hidden: float, seed: int) -> None:
+        """Fit the covariances to normalised targets on (time, station, target); otherwise as `airloom.nets.kriged.fit`."""
+        for layer, values in zip(self.kriged, level.unbind(-1), strict=True):
+            fit(layer.requires_grad_(True), values, offsets, hidden=hidden, seed=seed)
+            layer.requires_grad_(False)
 
     def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:
         """Normalised targets on (batch, time, station, target)."""
@@ -183,7 +189,7 @@ class Reanalyser(nn.Module):
         visible = seen.visible.repeat_interleave(time, 0)
         chosen, there = nearest(offsets, visible, k)
         said, _ = self.neighbours(torch.cat([own, moment], -1), told, offsets, chosen, there)
-        kriged = torch.stack([self.kriged(of, offsets) for of in level.unbind(-1)], -1)
+        kriged = torch.stack([k(of, offsets) for k, of in zip(self.kriged, level.unbind(-1), strict=True)], -1)
         change = self.head(torch.cat([own, said, moment, kriged], -1))
         found = kriged + change * visible[..., None]
         return found.view(batch, time, stations, self.targets)
