@@ -57,6 +57,30 @@ def test_a_hidden_station_changes_nothing_that_is_seen():
     assert torch.equal(network(seen, places, offsets, 3), network(again, places, offsets, 3))
 
 
+def test_a_place_that_is_never_seen_is_kriged_and_changes_nothing():
+    hours = hours_of(series())
+    network = Reanalyser(width(hours), 1, PRESETS["small"]).eval()
+    visible = all_of(2)
+    gaps = torch.zeros(2, 24, STATIONS, dtype=torch.bool)
+    seen = Reanalyses(hours, 24).lesson(np.array([50, 90]), visible, gaps).seen
+    everywhere = network(seen, hours.places, hours.offsets, 3)
+    more = Seen(
+        torch.cat([seen.inputs, torch.randn_like(seen.inputs[:, :, :2])], 2),
+        torch.cat([seen.level, torch.full_like(seen.level[:, :, :2], torch.nan)], 2),
+        seen.clock,
+        torch.cat([visible, torch.zeros(2, 2, dtype=torch.bool)], 1),
+    )
+    metres = torch.cat([hours.offsets[0], 1e4 * torch.randn(2, 2)])
+    offsets = metres[None] - metres[:, None]
+    told = network(more, torch.randn(STATIONS + 2, PLACE), offsets, 3)
+    kriged = network.kriged[0](more.level[..., 0].flatten(0, 1), offsets).view(2, 24, -1)
+    assert torch.allclose(told[:, :, STATIONS:, 0], kriged[:, :, STATIONS:], atol=1e-5)
+    assert not torch.allclose(told[:, :, :STATIONS, 0], kriged[:, :, :STATIONS], atol=1e-3)
+    torch.testing.assert_close(
+        network(more, torch.cat([hours.places, torch.randn(2, PLACE)]), offsets, 3)[:, :, :STATIONS], everywhere
+    )
+
+
 @pytest.mark.parametrize("shape", [((1, 24),), ((6, 8),), ((12, 1), (24, 2), (1, 24))])
 def test_what_is_gathered_is_what_is_made(shape):
     forecasts = Forecasts.of(hours_of(series()), shape, 3, 1)

@@ -89,5 +89,5 @@ def fit(layer: Kriged, values: Tensor, offsets: Tensor, *, hidden: float, seed: 
         told = layer(values[some].masked_fill(out, torch.nan), offsets)
         loss = (torch.where(asked, told - values[some], 0) ** 2).sum() / asked.sum().clamp(min=1)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()

@@ -1,7 +1,7 @@
 """AQ-Net: an LSTM and attention along time, then learnable neighbours across stations (paper 004)."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -172,27 +172,33 @@ class Reanalyser(nn.Module):
 
     def begin(self, level: Tensor, offsets: Tensor, *, hidden: float, seed: int) -> None:
         """Fit the covariances to normalised targets on (time, station, target); otherwise as `airloom.nets.kriged.fit`."""
-        for layer, values in zip(self.kriged, level.unbind(-1), strict=True):
-            fit(layer.requires_grad_(True), values, offsets, hidden=hidden, seed=seed)
-            layer.requires_grad_(False)
+        for layer, values in zip(self.kriged.requires_grad_(True), level.unbind(-1), strict=True):
+            fit(cast("Kriged", layer), values, offsets, hidden=hidden, seed=seed)
+        self.kriged.requires_grad_(False)
 
     def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:
         """Normalised targets on (batch, time, station, target)."""
+        level = seen.level.flatten(0, 1)
+        found = torch.stack([krige(of, offsets) for krige, of in zip(self.kriged, level.unbind(-1), strict=True)], -1)
+        shown = seen.visible.any(0).nonzero()[:, 0]  # a map's places need no more
+        if len(shown):
+            of = Seen(seen.inputs[:, :, shown], seen.level[:, :, shown], seen.clock, seen.visible[:, shown])
+            change = self._change(of, found[:, shown], places[shown], offsets[shown][:, shown], k)
+            found = found.index_add(1, shown, change * of.visible.repeat_interleave(seen.inputs.shape[1], 0)[..., None])
+        return found.view(seen.level.shape)
+
+    def _change(self, seen: Seen, kriged: Tensor, places: Tensor, offsets: Tensor, k: int) -> Tensor:
+        """What is added to the kriged values, on (batch · time, station, target)."""
         batch, time, stations, _ = seen.inputs.shape
         features, _ = self.encoder(seen.inputs)
         own = features.view(batch, stations, time, -1).transpose(1, 2).reshape(batch * time, stations, -1)
-        level = seen.level.reshape(batch * time, stations, self.targets)
-        known = torch.isfinite(level)
-        told = torch.cat([own, torch.nan_to_num(level), known.float()], -1)
+        level = seen.level.flatten(0, 1)
+        told = torch.cat([own, torch.nan_to_num(level), torch.isfinite(level).float()], -1)
         clock = seen.clock.reshape(batch * time, 1, CLOCK).expand(-1, stations, -1)
         moment = torch.cat([places.expand(batch * time, -1, -1), clock], -1)
-        visible = seen.visible.repeat_interleave(time, 0)
-        chosen, there = nearest(offsets, visible, k)
+        chosen, there = nearest(offsets, seen.visible.repeat_interleave(time, 0), k)
         said, _ = self.neighbours(torch.cat([own, moment], -1), told, offsets, chosen, there)
-        kriged = torch.stack([k(of, offsets) for k, of in zip(self.kriged, level.unbind(-1), strict=True)], -1)
-        change = self.head(torch.cat([own, said, moment, kriged], -1))
-        found = kriged + change * visible[..., None]
-        return found.view(batch, time, stations, self.targets)
+        return self.head(torch.cat([own, said, moment, kriged], -1))
 
 
 def around_of(level: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
