@@ -1,6 +1,7 @@
 """How sure a task is of what it tells: intervals from errors at hours that were left out of learning."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -43,16 +44,17 @@ def of_forecast(trained: Trained[Forecasting], turns: Sequence[Parts]) -> list[C
     """Intervals of each step.
 
     A few validating weeks are too few for how far off a week can be. So the line is solved anew without the weeks of each turn, and its
-    errors there give the intervals' shape; how much less all voices err than it in the validating weeks, their width. These weeks have also
-    told when to stop learning, which makes the width a little too small.
+    errors there, lately, give the intervals' shape; how much less all voices err than it in the validating weeks, their width. These weeks
+    have also told when to stop learning, which makes the width a little too small.
     """
     line = trained.voices[LINE]
     solved = line.networks[0]
     assert isinstance(solved, Regression)
     windows, known = line.learning.windows, line.learning.known
-    told, came = crossed(windows, turns, solved.penalties.numpy(), known, trained.learning.task.length)
+    recent = [replace(t, validation=lately(t.validation)) for t in turns]
+    told, came = crossed(windows, recent, solved.penalties.numpy(), known, trained.learning.task.length)
     found = of_errors([Errors(line.restored(told), line.restored(came), np.ones_like(told))])
-    ours, its = (_size(validated(t)) for t in (trained, line))
+    ours, its = (_size(validated(t, t.learning.parts.validation)) for t in (trained, line))
     return [c.widened(share) for c, share in zip(found, ours / its, strict=True)]
 
 
@@ -67,15 +69,28 @@ def of_errors(parts: Sequence[Errors]) -> list[Calibration]:
 
 
 def validated(
-    trained: Trained[Forecasting] | Trained[Reanalysing], most: int = CALIBRATING, *, hidden: bool = False
+    trained: Trained[Forecasting] | Trained[Reanalysing],
+    moments: np.ndarray,
+    most: int = CALIBRATING,
+    *,
+    hidden: bool = False,
 ) -> Errors:
-    """Errors in the validating weeks, at most so many moments, at stations that are known or at those of which nothing is."""
-    parts = list(_errors(trained, thinned(trained.learning.parts.validation, most), hidden=hidden))
+    """Errors at some validating moments, at most so many, at stations that are known or at those of which nothing is."""
+    parts = list(_errors(trained, thinned(moments, most), hidden=hidden))
     steps = 1 if isinstance(trained.learning, Reanalysing) else parts[0].predicted.shape[-1]
     every = Errors.together([Errors(*(np.reshape(column, (-1, steps)) for column in part)) for part in parts])
     require(np.isfinite(every.observed), "validation")
     there = np.isfinite(every.observed).any(1)
     return Errors(*(column[there] for column in every))
+
+
+def lately(moments: np.ndarray) -> np.ndarray:
+    """The later half: stations and what they breathe change from year to year, and so does how far off one is.
+
+    >>> lately(np.array([10, 20, 30, 40, 50])).tolist()
+    [30, 40, 50]
+    """
+    return moments[len(moments) // 2 :]
 
 
 def _errors(trained: Trained[Forecasting] | Trained[Reanalysing], moments: np.ndarray, *, hidden: bool) -> Iterator[Errors]:

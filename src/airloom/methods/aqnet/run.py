@@ -25,7 +25,7 @@ from airloom.files import fingerprint, read_json, sha256, whole, write_json
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
 from airloom.methods.aqnet.beside import LINE, TITLES, VOICES, Beside, learn_voice
-from airloom.methods.aqnet.calibrate import CALIBRATING, of_errors, of_forecast, validated
+from airloom.methods.aqnet.calibrate import CALIBRATING, Errors, lately, of_errors, of_forecast, validated
 from airloom.methods.aqnet.hours import Hours, Scaler
 from airloom.methods.aqnet.jobs import Job, jobs_of
 from airloom.methods.aqnet.judge import Judge
@@ -149,16 +149,21 @@ class SeriesRun(Carrier[SeriesStudy]):
         """How often intervals hold; what tells new hours is kept with them, for others to use."""
         trained, folds = self._trained_of(task), self.study.hidden.folds if self.study.hidden else 0
         seen = self._calibrations(trained)
-        hidden = [validated(self._trained_of(task, f), CALIBRATING // folds, hidden=True) for f in range(folds)]
+        hidden = [self._lately_hidden(task, f, CALIBRATING // folds) for f in range(folds)]
         keep(self.study, task, trained, seen, of_errors(hidden) if hidden else [], self.model_path(task))
         by_fold = [of_errors([p for other, p in enumerate(hidden) if other != f]) for f in range(folds)]
         return list(self._judge.covered(seen, by_fold, told))
+
+    def _lately_hidden(self, task: Task, fold: int, most: int) -> Errors:
+        """Errors at a fold's hidden stations."""
+        trained = self._trained_of(task, fold)
+        return validated(trained, lately(trained.learning.parts.validation), most, hidden=True)
 
     def _calibrations(self, trained: Trained[Forecasting] | Trained[Reanalysing]) -> list[Calibration]:
         """Intervals of what a task tells of stations that are seen."""
         learning = trained.learning
         if isinstance(learning, Reanalysing):
-            return of_errors([validated(trained)])
+            return of_errors([validated(trained, lately(learning.parts.validation))])
         return of_forecast(cast("Trained[Forecasting]", trained), self._turns(learning))
 
     def _turns(self, learning: Forecasting) -> list[Parts]:
