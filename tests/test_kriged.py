@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from airloom.kriging import fit as variogram
 from airloom.kriging import from_others
-from airloom.nets.kriged import Kriged, fit
+from airloom.learn.covariance import fit
+from airloom.nets.kriged import Kriged
 
 STATIONS = 6
 

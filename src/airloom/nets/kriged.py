@@ -1,20 +1,11 @@
 """Kriging as a layer: what stations tell of the places around them, by a covariance that is learnt."""
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-
-from airloom.learn.schedule import rate
 
 REACHES = 10_000.0, 60_000.0  # where those of the covariance's two parts begin [m]
 SHARES = 0.4, 0.55, 0.05  # of the variance: of either part, and a station's own
 LEAST = 1e-3  # of a station's own: no two stations of one place agree exactly, and the matrix can be inverted
-STEPS, BATCH, RATE, WARM_UP = (
-    600,
-    128,
-    0.03,
-    0.1,
-)  # how `fit` learns: steps of so many moments, and Adam's rate at its highest
 
 
 class Kriged(nn.Module):
@@ -63,31 +54,3 @@ class Kriged(nn.Module):
         share = LEAST + (1 - 3 * LEAST) * self.share.softmax(0)
         distance = (offsets @ self.stretch).norm(dim=-1)
         return torch.exp(-distance[..., None] / self.reach.exp()) @ share[:2], share[2]
-
-
-def fit(layer: Kriged, values: Tensor, offsets: Tensor, *, hidden: float, seed: int) -> None:
-    """Fit a layer's covariance: it is to tell stations that are hidden from it, anew in every step.
-
-    Arguments:
-        layer: gets the covariance, and where roots are taken from.
-        values: of stations on (moment, station), NaN where there is none.
-        offsets: as `Kriged`.
-        hidden: largest share of the stations that a moment hides.
-        seed: of what is drawn.
-    """
-    known = torch.isfinite(values)
-    if not known.any():
-        return
-    layer.bottom.copy_(values[known].min())
-    optimiser = torch.optim.Adam(layer.parameters(), lr=RATE)
-    for step in range(STEPS):
-        optimiser.param_groups[0]["lr"] = RATE * rate(step, STEPS, WARM_UP)
-        draw = np.random.default_rng([seed, step])
-        some = torch.from_numpy(draw.choice(len(values), BATCH))
-        out = torch.from_numpy(draw.random((BATCH, values.shape[1])) < draw.uniform(0, hidden, (BATCH, 1)))
-        asked = known[some] & out & (known[some] & ~out).any(1, keepdim=True)
-        told = layer(values[some].masked_fill(out, torch.nan), offsets)
-        loss = (torch.where(asked, told - values[some], 0) ** 2).sum() / asked.sum().clamp(min=1)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()

@@ -6,7 +6,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from airloom.nets.kriged import Kriged, fit
+from airloom.learn.covariance import fit
+from airloom.nets.kriged import Kriged
 from airloom.nets.neighbours import DistanceNeighbours, NeuralNeighbours, nearest
 
 PLACE = 2  # numbers that tell where a place is: east and north of the network's middle
@@ -171,7 +172,7 @@ class Reanalyser(nn.Module):
         )
 
     def begin(self, level: Tensor, offsets: Tensor, *, hidden: float, seed: int) -> None:
-        """Fit the covariances to normalised targets on (time, station, target); otherwise as `airloom.nets.kriged.fit`."""
+        """Fit the covariances to normalised targets on (time, station, target); otherwise as `airloom.learn.covariance.fit`."""
         for layer, values in zip(self.kriged.requires_grad_(True), level.unbind(-1), strict=True):
             fit(cast("Kriged", layer), values, offsets, hidden=hidden, seed=seed)
         self.kriged.requires_grad_(False)
