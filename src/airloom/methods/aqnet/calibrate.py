@@ -1,7 +1,6 @@
 """How sure a task is of what it tells: intervals from errors at hours that were left out of learning."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -44,15 +43,14 @@ def of_forecast(trained: Trained[Forecasting], turns: Sequence[Parts]) -> list[C
     """Intervals of each step.
 
     A few validating weeks are too few for how far off a week can be. So the line is solved anew without the weeks of each turn, and its
-    errors there, lately, give the intervals' shape; how much less all voices err than it in the validating weeks, their width. These weeks
-    have also told when to stop learning, which makes the width a little too small.
+    errors there give the intervals' shape; how much less all voices err than it in the validating weeks, their width. These weeks have also
+    told when to stop learning, which makes the width a little too small.
     """
     line = trained.voices[LINE]
     solved = line.networks[0]
     assert isinstance(solved, Regression)
     windows, known = line.learning.windows, line.learning.known
-    recent = [replace(t, validation=lately(t.validation)) for t in turns]
-    told, came = crossed(windows, recent, solved.penalties.numpy(), known, trained.learning.task.length)
+    told, came = crossed(windows, turns, solved.penalties.numpy(), known, trained.learning.task.length)
     found = of_errors([Errors(line.restored(told), line.restored(came), np.ones_like(told))])
     ours, its = (_size(validated(t, t.learning.parts.validation)) for t in (trained, line))
     return [c.widened(share) for c, share in zip(found, ours / its, strict=True)]
