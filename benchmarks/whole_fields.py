@@ -29,6 +29,7 @@ from airloom.methods.pointconv.train import trainer
 
 RESULTS = Path(__file__).parent / "results" / "whole_fields.json"
 VARIABLES = "pm2p5", "relative_humidity", "wind"
+RUNS = {"alone": 1, "both": 3}  # and with how many of the variables
 MAPS = "elevation", "land", "population"
 WINDOWS = {"west": (0.0, 47.0), "middle": (12.0, 50.0), "south": (10.0, 43.5)}
 MIDDLE, UNSEEN = (9.0, 50.5), 100  # where all of it lies, and the seed of the world that is scored
@@ -127,17 +128,25 @@ def main() -> None:
     torch.set_num_threads(asked.cores)
     teach, unseen = worlds(asked)
     networks = stations(unseen, asked)
-    both = {
-        "alone": scored("alone", asked, teach, unseen, networks[:1]),
-        "with humidity and wind": scored("both", asked, teach, unseen, networks),
-    }
-    ours = {name: found["models"]["pointconv"] for name, found in both.items()}
-    result = {
+    both: dict[str, dict[str, Any]] = {}
+    for name, count in RUNS.items():
+        both[name] = scored(name, asked, teach, unseen, networks[:count])
+        write_json(asked.out, result(both, asked))
+        print()
+        for model, scores in both[name]["models"].items():
+            told = "  ".join(f"{k} {v['mean']:.3f} [{v['ci'][0]:.3f}, {v['ci'][1]:.3f}]" for k, v in scores.items())
+            print(f"{name:24} {model:18} {told}", flush=True)
+
+
+def result(runs: dict[str, dict[str, Any]], asked: argparse.Namespace) -> dict[str, Any]:
+    """What the runs that are done found, and every target beside it."""
+    ours = {name: found["models"]["pointconv"] for name, found in runs.items()}
+    return {
         **stamp("torch"),
         "cells": [asked.cells, asked.cells],
         "cell_m": asked.cell,
         "steps": asked.steps,
-        "runs": both,
+        "runs": runs,
         "targets": [
             {
                 "run": name,
@@ -151,12 +160,6 @@ def main() -> None:
             for what, bound in bounds.items()
         ],
     }
-    write_json(asked.out, result)
-    print()
-    for name, found in both.items():
-        for model, scores in found["models"].items():
-            told = "  ".join(f"{k} {v['mean']:.3f} [{v['ci'][0]:.3f}, {v['ci'][1]:.3f}]" for k, v in scores.items())
-            print(f"{name:24} {model:18} {told}")
 
 
 if __name__ == "__main__":
