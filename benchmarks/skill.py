@@ -1,11 +1,11 @@
 """Skill of DACNO₂ on a twin of 512 km: three seeds beside CAMS and the baselines, and what its parts are worth.
 
-    python benchmarks/skill.py FOLDER [--seeds 1 2 3] [--variants stations-only …] [--cores 2]
+    python benchmarks/skill.py FOLDER [--seeds 1 2 3] [--variants stations-only …] [--days 9] [--cores 2]
 
 Makes the twin of studies/po-valley.yaml below FOLDER (the first nine days of each month of five years, about an hour on two
 cores), carries the study through for each seed, and each of `--variants` with the first seed. An interrupted call goes on.
-Writes benchmarks/results/skill.json: scores, and every target with what was found; runs that it holds already and that are not
-asked for are kept.
+Writes benchmarks/results/skill.json, with other --days skill-4.json or the like: scores, and every target with what was found;
+runs that it holds already and that are not asked for are kept.
 """
 
 import argparse
@@ -69,11 +69,11 @@ def variants(study: Study, base: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def plan(study: Study) -> Plan:
-    """The twin of the study's window and period."""
+def plan(study: Study, days: int) -> Plan:
+    """The twin of the study's window and period, of so many days of each month."""
     lon, lat = study.grid.centre
     size, cell = study.grid.shape[0] * study.grid.cell, study.grid.cell
-    return Plan(study.period.start, study.period.end, lon=lon, lat=lat, size=size, cell=cell, days=DAYS)
+    return Plan(study.period.start, study.period.end, lon=lon, lat=lat, size=size, cell=cell, days=days)
 
 
 def airloom_command(*words: object, ranks: int = 1, threads: int | None = None) -> None:
@@ -181,20 +181,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--variants", nargs="*", default=[], choices=list(variants(study, ROOT)))
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "skill.json")
+    parser.add_argument("--days", type=int, default=DAYS, help="of each month, from 4 on")
+    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    folder = asked.folder.resolve()
-    make_twin(plan(study), folder / "twin", asked.cores)
+    folder, twin = asked.folder.resolve(), plan(study, asked.days)
+    stem = "skill" if asked.days == DAYS else f"skill-{asked.days}"
+    out = asked.out or ROOT / "benchmarks" / "results" / f"{stem}.json"
+    make_twin(twin, folder / "twin", asked.cores)
     for seed in asked.seeds:
         found = carry(f"seed-{seed}", changed(study, {"seed": seed}), folder, asked.cores)
         found["targets"] = targets(found)
         show(found)
-        keep(found, plan(study), asked.out)
+        keep(found, twin, out)
     for name in asked.variants:
         changes = {"seed": asked.seeds[0], **variants(study, folder / "runs" / f"seed-{asked.seeds[0]}")[name]}
         found = carry(name, changed(study, changes), folder, asked.cores)
         show(found)
-        keep(found, plan(study), asked.out)
+        keep(found, twin, out)
 
 
 if __name__ == "__main__":
