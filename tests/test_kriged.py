@@ -66,7 +66,7 @@ def test_a_fitted_covariance_finds_the_direction_and_errs_less_than_one_of_dista
     values, offsets = stretched(1500, 20)
     learnt, test = values[:1000], values[1000:]
     layer = Kriged()
-    fit(layer, learnt, offsets, hidden=0.4, seed=0)
+    fit(layer, learnt, offsets, seed=0)
     east, north = (layer.covariance(torch.tensor(o))[0].item() for o in ((2e4, 0.0), (0.0, 2e4)))
     assert north > east + 0.2
     apart = offsets.norm(dim=-1).double().numpy()
@@ -85,7 +85,7 @@ def test_a_fit_is_the_same_twice_and_bears_gaps():
     values[::3, 2], values[7] = torch.nan, torch.nan
     layers = [Kriged(), Kriged()]
     for layer in layers:
-        fit(layer, values, offsets, hidden=0.4, seed=3)
+        fit(layer, values, offsets, seed=3)
     assert all(torch.equal(a, b) for a, b in zip(*(k.state_dict().values() for k in layers), strict=True))
     assert layers[0].bottom == values[torch.isfinite(values)].min()
     assert all(torch.isfinite(p).all() for p in layers[0].parameters())
@@ -93,5 +93,5 @@ def test_a_fit_is_the_same_twice_and_bears_gaps():
 
 def test_nothing_known_is_nothing_fitted():
     layer, plain = Kriged(), Kriged()
-    fit(layer, torch.full((4, 3), torch.nan), scattered(3), hidden=0.4, seed=0)
+    fit(layer, torch.full((4, 3), torch.nan), scattered(3), seed=0)
     assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), plain.parameters(), strict=True))

@@ -10,6 +10,7 @@ import xarray as xr
 from airloom.cli import app
 from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.grid import Grid
+from airloom.infer.fields import field_dataset, write_netcdf
 from airloom.ledger import Ledger
 from airloom.methods.pointconv import live
 from airloom.methods.pointconv.live import fuse, new_tables
@@ -33,7 +34,7 @@ def table(number: int = 12, **columns) -> pl.DataFrame:
 def read(tmp_path, content: pl.DataFrame, variables=("pm10",)) -> tuple[pl.DataFrame, Ledger]:
     path, ledger = tmp_path / "sensors.csv", Ledger()
     content.write_csv(path)
-    return read_sensors([path], GRID, variables, ledger), ledger
+    return read_sensors([path], GRID, dict.fromkeys(variables, (-1, 1000)), ledger), ledger
 
 
 def values(number: int, **changed: float) -> np.ndarray:
@@ -80,6 +81,48 @@ def test_a_sensor_ten_times_too_high_is_left_out_and_named(tmp_path):
     assert "S4" not in rows["sensor"].to_list()
 
 
+@pytest.mark.parametrize("hours", [2, 24])
+def test_a_broken_sensor_is_found_among_hourly_rows_as_well(tmp_path, hours):
+    day = [table(value=values(12, _4=210.0)).with_columns(time=pl.lit(f"2023-01-20 {hour:02}:00")) for hour in range(hours)]
+    rows, ledger = read(tmp_path, pl.concat(day))
+    assert [(e.what, e.count) for e in ledger.entries] == [("S4", hours)]
+    assert len(rows) == 11 * hours
+
+
+def test_hourly_rows_without_names_are_compared_by_cell(tmp_path):
+    day = [
+        table(value=values(12, _4=210.0)).drop("sensor").with_columns(time=pl.lit(f"2023-01-20 {h:02}:00")) for h in range(3)
+    ]
+    rows, ledger = read(tmp_path, pl.concat(day))
+    assert [e.count for e in ledger.entries] == [3]
+    assert 210.0 not in rows["value"]
+
+
+def test_a_moving_sensor_is_no_neighbour_of_its_own(tmp_path):
+    moving = table(sensor=["bus"] * 12, value=[210.0] * 12)
+    still = table(20)[12:].with_columns(value=pl.lit(20.0))
+    rows, ledger = read(tmp_path, pl.concat([moving, still]))
+    assert [(e.what, e.count) for e in ledger.entries] == [("bus", 12)]
+    assert len(rows) == 8
+
+
+def test_what_cannot_be_is_left_out_and_named(tmp_path):
+    rows, ledger = read(tmp_path, table(value=values(12, _3=-999.0, _5=9999.0)))
+    assert {e.what: e.why for e in ledger.entries} == dict.fromkeys(("S3", "S5"), "not between -1 and 1000")
+    assert len(rows) == 10
+
+
+def test_a_row_that_does_not_say_its_variable_is_counted(tmp_path):
+    rows, ledger = read(tmp_path, table(variable=["pm10"] * 11 + [None]), ("pm10", "wind"))
+    assert [(e.what, e.why) for e in ledger.entries] == [("S11", "of a variable that the model does not know")]
+    assert len(rows) == 11
+
+
+def test_a_negative_error_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"sensors\.csv: an error of -2"):
+        read(tmp_path, table(error=[-2.0] * 12))
+
+
 def test_a_plume_that_several_sensors_see_stays(tmp_path):
     _, ledger = read(tmp_path, table(value=values(12, _4=210.0, _5=200.0)))
     assert not ledger.entries
@@ -89,6 +132,20 @@ def test_two_networks_with_different_units_are_refused(tmp_path):
     content = table(network=["city"] * 6 + ["lab"] * 6, value=np.r_[values(6), values(6) / 1000])
     with pytest.raises(DataError, match=r"pm10: network 'city' has 2.* where network 'lab' has 0\.02.*one unit"):
         read(tmp_path, content)
+
+
+def test_files_without_networks_are_networks(tmp_path):
+    for name, factor in (("city", 1.0), ("lab", 0.001)):
+        table(value=factor * values(12)).write_csv(tmp_path / f"{name}.csv")
+    with pytest.raises(DataError, match=r"network 'city\.csv' has 2.* where network 'lab\.csv' has 0\.02"):
+        read_sensors([tmp_path / "city.csv", tmp_path / "lab.csv"], GRID, {"pm10": (-1, 1000)}, Ledger())
+
+
+def test_a_poor_sensor_does_not_become_exact_by_many_rows(tmp_path):
+    one = table(3, error=[2.0] * 3)
+    rows, _ = read(tmp_path, one)
+    many, _ = read(tmp_path, pl.concat([one.with_columns(time=pl.lit(f"2023-01-20 {hour:02}:00")) for hour in range(24)]))
+    np.testing.assert_allclose(gridded(many)[2], gridded(rows)[2])
 
 
 def test_sensors_of_a_cell_are_averaged_by_their_precision_and_err_with_less_weight(tmp_path):
@@ -149,13 +206,50 @@ def test_no_day_is_an_error(model, tmp_path):
         fuse(Model.load(model), [tmp_path / "day.csv"], tmp_path / "fused.nc", first=date(2024, 1, 1))
 
 
-def test_a_background_comes_back_where_no_sensor_reaches(model, tmp_path):
-    table(value=np.full(12, 20.0)).write_csv(tmp_path / "day.csv")
-    trained = Model.load(model)
-    fuse(trained, [tmp_path / "day.csv"], tmp_path / "one.nc")
-    fuse(trained, [tmp_path / "day.csv"], tmp_path / "two.nc", background=tmp_path / "one.nc")
-    with xr.open_dataset(tmp_path / "one.nc") as one, xr.open_dataset(tmp_path / "two.nc") as two:
-        np.testing.assert_allclose(two["pm10"].values, one["pm10"].values, rtol=0.05)
+def background(path, change: float | np.ndarray = 50.0, *, name: str = "pm10", grid: Grid = GRID):
+    """A field on the model's grid."""
+    days = np.array(["2023-01-20"], "datetime64[D]")
+    field = np.full((1, *GRID.shape), change, np.float32)
+    write_netcdf(
+        field_dataset(field, grid=grid, days=days, pollutant=name, attrs={"title": "before", "source": "a test"}), path
+    )
+    return path
+
+
+def test_a_departure_does_not_reach_beyond_its_sensors(model, tmp_path):
+    table(1, value=[90.0]).write_csv(tmp_path / "day.csv")
+    path = background(tmp_path / "before.nc")
+    fuse(Model.load(model), [tmp_path / "day.csv"], tmp_path / "fused.nc", background=path)
+    with xr.open_dataset(tmp_path / "fused.nc") as found:
+        field, known = found["pm10"].values[0], found["coverage"].values[0]
+        assert field[0, 0] == pytest.approx(90, rel=0.2)
+        np.testing.assert_allclose(field[known < 0.01], 50, atol=1)
+        assert "pm10_low" not in found  # nothing was calibrated with a background
+
+
+def test_where_the_background_is_unknown_the_field_is_and_the_rest_stays(model, tmp_path):
+    table(value=np.full(12, 60.0)).write_csv(tmp_path / "day.csv")
+    holes = np.full(GRID.shape, 50.0)
+    holes[3, 3] = np.nan
+    path = background(tmp_path / "before.nc", holes)
+    fuse(Model.load(model), [tmp_path / "day.csv"], tmp_path / "fused.nc", background=path)
+    with xr.open_dataset(tmp_path / "fused.nc") as found:
+        assert np.isnan(found["pm10"].values[0]).sum() == 1
+        assert found["pm10"].values[0, 5, 5] == pytest.approx(60, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"name": "no2"}, r"before\.nc: holds no2 and no pm10"),
+        ({"grid": Grid.around(11.3, 51.2, cell=10000, shape=(32, 32))}, r"before\.nc: lies on other cells than the model"),
+    ],
+)
+def test_a_background_of_another_kind_is_refused(model, tmp_path, wrong, message):
+    table().write_csv(tmp_path / "day.csv")
+    path = background(tmp_path / "before.nc", **wrong)
+    with pytest.raises(DataError, match=message):
+        fuse(Model.load(model), [tmp_path / "day.csv"], tmp_path / "fused.nc", background=path)
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):

@@ -138,7 +138,7 @@ def train(
     if isinstance(learning, Forecasting) and isinstance(network, Forecaster):
         network.begin(learning.persisting())
     if isinstance(learning, Reanalysing) and isinstance(network, Reanalyser):
-        network.begin(*learning.shared(), hidden=practice.hidden, seed=seed)
+        network.begin(*learning.shared(), seed=seed)
 
     def lesson(step: int) -> Lesson:
         draw = np.random.default_rng([seed, step])

@@ -171,10 +171,10 @@ class Reanalyser(nn.Module):
             nn.Linear(2 * dim, targets),
         )
 
-    def begin(self, level: Tensor, offsets: Tensor, *, hidden: float, seed: int) -> None:
+    def begin(self, level: Tensor, offsets: Tensor, *, seed: int) -> None:
         """Fit the covariances to normalised targets on (time, station, target); otherwise as `airloom.learn.covariance.fit`."""
         for layer, values in zip(self.kriged.requires_grad_(True), level.unbind(-1), strict=True):
-            fit(cast("Kriged", layer), values, offsets, hidden=hidden, seed=seed)
+            fit(cast("Kriged", layer), values, offsets, seed=seed)
         self.kriged.requires_grad_(False)
 
     def forward(self, seen: Seen, places: Tensor, offsets: Tensor, k: int) -> Tensor:

@@ -12,6 +12,7 @@ from airloom.methods.pointconv.effect import KINDS, PlaceEffect, about
 from airloom.methods.pointconv.network import PointConvFusion, of_stations
 from airloom.stations import Stations
 
+LONE = 0.5  # how well a station that stands alone knows its own cell
 CELLS = 2**18  # cells of all days that are computed at once
 COVERAGE = {  # what the variable of that name is
     "long_name": "how well stations know the cell: 0 out of their reach, 0.5 as in a station's own cell",
@@ -109,10 +110,11 @@ class Fuser:
         """Blocks of days: which days, their fields on (time, y, x), and how well stations know each cell, 0 … 1, alike.
 
         Concentrations are not below 0. A day without any station of the target is NaN throughout. With a `background` on
-        (time, y, x), of all days that `networks` have, what the target departs from it is fused, and it is added again.
+        (time, y, x), of all days that `networks` have, what the target departs from it is fused, and it is added again; the departure
+        fades where no station reaches. Where the background is NaN its stations are not heard, and the field is NaN.
         """
         for some in self._blocks(days):
-            before = 0.0 if background is None else background[some]
+            before = None if background is None else background[some]
             air, known, told, spread = self._air(networks, some, self.maps, before)
             if self.adapted:
                 with torch.inference_mode():
@@ -125,7 +127,7 @@ class Fuser:
         done = 0
         for some in self._blocks(days):
             block = slice(done, done := done + len(some))
-            air, reach, told, spread = self._air(networks, some, self.places, 0.0)
+            air, reach, told, spread = self._air(networks, some, self.places, None)
             found[block], known[block] = (a[:, asked.row, asked.column] for a in (air, reach))
             if self.adapted and asked.features is not None:
                 with torch.inference_mode():
@@ -140,7 +142,7 @@ class Fuser:
             yield days[first : first + at_once]
 
     def _air(
-        self, networks: Sequence[Observed], days: np.ndarray, here: np.ndarray, background: np.ndarray | float
+        self, networks: Sequence[Observed], days: np.ndarray, here: np.ndarray, background: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, Tensor, np.ndarray]:
         """Fields on maps as they are `here`, without what places add, and how well stations know each cell; then what places are told of
         the days, and the days' spread on (time, 1, 1).
@@ -155,9 +157,13 @@ class Fuser:
             if self.adapted and target.features is not None:
                 effects = spread[:, 0] * self.adapted.of_stations(target.features, told)
                 values[:, 0, target.row, target.column] -= effects.numpy()
-            values[:, 0] -= np.where(weights[:, 0] > 0, background, 0)
+            if background is not None:
+                weights[:, 0] *= np.isfinite(background)
+                values[:, 0] -= np.where(weights[:, 0] > 0, background, 0)
             inputs = values, weights, here, self.places
             field, known = self.network(*(torch.from_numpy(a) for a in inputs))
-        air = (field.numpy() + background).astype(np.float32)
+        air = field.numpy()
+        if background is not None:
+            air = (background + np.minimum(known.numpy() / LONE, 1) * air).astype(np.float32)
         air[~weights[:, 0].any((1, 2))] = np.nan
         return air, known.numpy(), told, spread.numpy()

@@ -181,7 +181,9 @@ class FusionRun(Carrier[FusionStudy]):
         return self.folder / "left-out" / f"{leave.what}-{fingerprint(of)}"
 
     def _calibrated(self, left_out: LeftOut) -> list[dict[str, Any]]:
-        """How often intervals hold at stations that the calibration has not seen; the model is given what all of them say."""
+        """How often intervals hold at stations that the calibration has not seen; the model is given what all of them say. Where it is
+        adapted both are of background air.
+        """
         observed, asked = self._observed[0].values, self.study.verification
         there = np.isfinite(observed) & np.isfinite(left_out.predicted)
         if self.study.adaptation:  # fields are of the background then, and so are their intervals
@@ -189,7 +191,8 @@ class FusionRun(Carrier[FusionStudy]):
             there &= background | ~background.any()
         values = (a[there] for a in (left_out.predicted, left_out.known, observed))
         replace(Model.load(self.folder), calibration=Calibration.of(*values)).save(self.folder / MODEL)
-        return coverage(left_out.predicted, left_out.known, observed, draws=asked.draws, seed=self.study.seed)
+        own = np.where(there, observed, np.nan)
+        return coverage(left_out.predicted, left_out.known, own, draws=asked.draws, seed=self.study.seed)
 
     def _reproduced(self) -> dict[str, Any] | None:
         """How well the unseen world comes back from the cells of the real stations; None where it lies elsewhere."""
