@@ -284,6 +284,36 @@ def test_what_is_watched_is_one_folder(model, tmp_path):
         app(call, exit_on_error=False, result_action="return_value")
 
 
+def test_a_broken_table_does_not_end_the_watch(model, tmp_path, monkeypatch, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("nothing of the kind")
+    table().write_csv(tmp_path / "in" / "b.csv")
+    for name in ("a.csv", "b.csv"):
+        os.utime(tmp_path / "in" / name, (1e9, 1e9))
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(live.time, "sleep", interrupt)
+    call = ["fuse", str(model), str(tmp_path / "in"), "--watch", "--out", str(tmp_path / "out")]
+    app(call, exit_on_error=False, result_action="return_value")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["b.nc"]
+
+
+def test_days_are_chosen(model, tmp_path):
+    days = [table().with_columns(time=pl.lit(f"2023-01-{day}")) for day in (19, 20, 21)]
+    pl.concat(days).write_csv(tmp_path / "days.csv")
+    words = ["--out", str(tmp_path / "fused.nc"), "--start", "2023-01-20", "--end", "2023-01-20"]
+    app(["fuse", str(model), str(tmp_path / "days.csv"), *words], exit_on_error=False, result_action="return_value")
+    with xr.open_dataset(tmp_path / "fused.nc") as found:
+        assert found["time"].dt.day.values.tolist() == [20]
+
+
+def test_a_moving_sensor_speaks_in_each_of_its_cells(tmp_path):
+    rows, _ = read(tmp_path, table(sensor=["bus"] * 12))
+    assert gridded(rows)[2].sum() == 12
+
+
 def test_tables_of_one_day_and_other_towns_do_not_share_a_field(tmp_path):
     for name in ("rome.2023-01-20.csv", "rome.2023-01-21.csv.gz"):
         (tmp_path / name).write_text("")

@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import load_file
 
 from airloom.cli import app
-from airloom.errors import StudyError
+from airloom.errors import DataError, StudyError
 from airloom.infer.fields import read, surface
 from airloom.kinds import check, describe, open_run, open_study
 from airloom.learn.ranks import Ranks
@@ -57,10 +57,10 @@ STUDY = {
 NUMBER = 14  # stations
 
 
-def write(folder: Path) -> FusionStudy:
-    """Stations, worlds and the study."""
+def write(folder: Path, content: dict = STUDY) -> FusionStudy:
+    """Stations of all variables, worlds and the study."""
     path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(STUDY))
+    path.write_text(yaml.safe_dump(content))
     study = open_study(path)
     grid, draw = study.target_grid, np.random.default_rng(0)
     rows, columns = np.divmod(draw.choice(32 * 32, NUMBER, replace=False), 32)
@@ -84,11 +84,11 @@ def write(folder: Path) -> FusionStudy:
     for world in range(2):
         home = worlds_folder(study, folder / "run") / f"world-{world}"
         home.mkdir(parents=True)
-        smooth = np.cumsum(np.cumsum(draw.normal(size=(2, 3, 1, 32, 32)), -1), -2)
+        smooth = np.cumsum(np.cumsum(draw.normal(size=(2, 3, len(study.variables), 32, 32)), -1), -2)
         for month, fields in zip(("2019-01", "2019-02"), smooth, strict=True):
             ground = (30 + fields / 10).clip(0).astype(np.float32)
             np.save(home / f"{month}.npy", ground)
-            np.save(home / f"{month}-aloft.npy", ground * np.array([0.9, 0.8, 0.6, 0.3], np.float32)[:, None, None])
+            np.save(home / f"{month}-aloft.npy", ground[:, :1] * np.array([0.9, 0.8, 0.6, 0.3], np.float32)[:, None, None])
         np.savez(home / "maps.npz", maps=draw.random((2, 32, 32)).astype(np.float32), land=np.ones((32, 32)))
     return study
 
@@ -138,6 +138,32 @@ def test_fields_cover_the_days_that_have_a_station(folder):
 @pytest.fixture
 def run(folder):
     return open_run(open_study(folder / "study.yaml"), folder, folder / "run")
+
+
+def test_a_second_network_goes_from_its_files_into_the_field(tmp_path):
+    humid = {**STUDY["networks"][0]["stations"], "observations": ["humid.csv"], "units": "%"}
+    second = {"variable": "relative_humidity", "stations": humid}
+    practice = {**STUDY["practice"], "above": 0, "steps": 2}
+    leave = {"leave": [{"what": "stations", "folds": 2}], "baselines": ["kriging"], "draws": 100}
+    content = {**STUDY, "networks": [*STUDY["networks"], second], "practice": practice, "verification": leave}
+    study = write(tmp_path, content)
+    dry = pl.read_csv(tmp_path / "observed.csv")
+    dry.with_columns(value=60 + pl.col("value")).write_csv(tmp_path / "humid.csv")
+    run = open_run(study, tmp_path, tmp_path / "run")
+    run.train()
+    run.predict()
+    assert run._observed[1].values[0, 0] == pytest.approx(60 + run._observed[0].values[0, 0])
+    rows = [r for r in run.evaluate()["rows"] if (r["model"], r["stratum"]) == ("pointconv", "all")]
+    assert [r["n"] for r in rows] == [4 * NUMBER]
+    lon, lat = (a[np.arange(8), np.arange(8)] for a in study.target_grid.lonlat())
+    table = {"time": ["2005-01-03"] * 16, "lon": [*lon] * 2, "lat": [*lat] * 2, "value": [20.0] * 8 + [70.0, 90.0] * 4}
+    names = ["pm10"] * 8 + ["relative_humidity"] * 8
+    pl.DataFrame(table).with_columns(variable=pl.Series(names)).write_csv(tmp_path / "sensors.csv")
+    assert not fuse(Model.load(tmp_path / "run"), [tmp_path / "sensors.csv"], tmp_path / "fused.nc").entries
+    content["networks"][1]["stations"]["units"] = "ug m-3"
+    wrong = open_run(FusionStudy.model_validate(content), tmp_path, tmp_path / "wrong")
+    with pytest.raises(DataError, match="'ug m-3' is no unit of relative_humidity; write one of %, 1"):
+        _ = wrong._stations
 
 
 def test_a_station_that_is_left_out_cannot_change_its_prediction(run, tmp_path):

@@ -183,7 +183,7 @@ class StationsPart(Part):
     crs: str | None = Field(
         None, description="System of a station table's lon and lat where these are x and y [m], such as EPSG:32632."
     )
-    units: str = Field("ug m-3", description="Unit of a station table's values.")
+    units: str = Field("ug m-3", description="Unit of a station table's values; humidity has %, wind m s-1.")
     timezone: str = Field("UTC", description="Clock of a station table's or a bulletin's times, such as Europe/Madrid.")
     marks: Literal["start", "end"] = Field("start", description="What a station table's time marks of its hour.")
     types: dict[str, tuple[StationType | None, StationArea | None]] = Field(

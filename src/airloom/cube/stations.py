@@ -31,6 +31,7 @@ def read_stations(
         records = StationTable().open(
             observations,
             data / part.metadata,
+            variable=pollutant,
             columns=part.columns,
             units=part.units,
             timezone=part.timezone,

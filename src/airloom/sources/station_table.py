@@ -14,7 +14,7 @@ from airloom.ledger import Ledger
 from airloom.sources.base import METADATA, OBSERVATIONS, StationArea, StationRecords, StationSource, StationType
 from airloom.sources.clock import times, to_utc
 from airloom.sources.members import Member, members
-from airloom.sources.tables import identifiers, micrograms, numbers, read_table, require_columns
+from airloom.sources.tables import factor, identifiers, numbers, read_table, require_columns
 
 Meaning = tuple[StationType | None, StationArea | None]
 
@@ -38,6 +38,7 @@ class StationTable(StationSource):
         observations: Sequence[Path],
         metadata: Path,
         *,
+        variable: str = "no2",
         columns: Mapping[str, str] | None = None,
         units: str = "ug m-3",
         timezone: str = "UTC",
@@ -45,13 +46,14 @@ class StationTable(StationSource):
         types: Mapping[str, Meaning] | None = None,
         crs: str | None = None,
     ) -> StationRecords:
-        """Observations in µg m⁻³ and UTC, nothing screened yet.
+        """Observations in µg m⁻³ (humidity in %, wind in m s⁻¹) and UTC, nothing screened yet.
 
         Arguments:
             observations: files, or zip archives of files.
             metadata: the table of stations; may be one of `observations`.
+            variable: what is measured; all concentrations are read alike.
             columns: {canonical: name in the files} where the two differ.
-            units: unit of the values, such as "ug m-3" or "mg m-3".
+            units: unit of the values, such as "ug m-3", "mg m-3", "%" or "m s-1".
             timezone: clock of times that carry no offset. Where daylight saving skips an hour, its rows are left out;
                 where an hour occurs twice, two rows count in their order and a single row counts as the first (summer time).
             marks: whether a time marks the start or the end of its hour or day; an end becomes a start on the same clock.
@@ -60,16 +62,17 @@ class StationTable(StationSource):
 
         Raises:
             StudyError: `columns` names no canonical column, or `timezone` or `crs` is unknown.
-            DataError: a file is broken or empty, lacks a column, or holds a word that is no number, time, flag or type.
+            DataError: a file is broken or empty, lacks a column, or holds a word that is no number, time, flag or type; or the unit is
+                none of the variable.
         """
         names = _names(columns or {})
-        factor = micrograms(units, "stations.units")
+        scale = factor(variable, units, "stations.units")
         ledger = Ledger()
         parts = [_observations(m, names).with_columns(part=pl.lit(i)) for i, m in enumerate(members(observations))]
         if len({part.schema["time"] for part in parts}) > 1:
             raise DataError("some files of observations give times with an offset from UTC, some without; open them apart.")
         rows = _starts(pl.concat(parts), marks)
-        rows = to_utc(rows, timezone, ledger).with_columns(value=pl.col("value") * factor)
+        rows = to_utc(rows, timezone, ledger).with_columns(value=pl.col("value") * scale)
         stations = _metadata(metadata, names, types or {}, shared=metadata in observations)
         stations = _in_degrees(stations, crs) if crs else stations
         return StationRecords(stations, rows.select(*OBSERVATIONS), ledger)

@@ -13,6 +13,10 @@ from airloom.errors import DataError, nearest
 from airloom.sources.members import Member
 
 MICROGRAMS = {"ug m-3": 1.0, "ug.m-3": 1.0, "ug/m3": 1.0, "mg m-3": 1000.0, "mg.m-3": 1000.0, "mg/m3": 1000.0}
+OTHERS = {  # units of what is no concentration, and the factors that turn them into the first of each
+    "relative_humidity": {"%": 1.0, "1": 100.0},
+    "wind": {"m s-1": 1.0, "m/s": 1.0, "km h-1": 1 / 3.6, "km/h": 1 / 3.6},
+}
 
 
 def read_table(member: Member) -> pl.DataFrame:
@@ -101,3 +105,16 @@ def micrograms(units: str, where: str) -> float:
             "Convert them first, and say which conditions you used (the EU reports gases at 293 K and 1013 hPa)."
         )
     raise DataError(f"{where}: the unit {units!r} is not known; {nearest(plain, ('ug m-3', 'mg m-3'))}.")
+
+
+def factor(variable: str, units: str, where: str) -> float:
+    """What turns values in `units` into the variable's own: µg m⁻³, humidity's % or wind's m s⁻¹.
+
+    Raises:
+        DataError: as `micrograms`, or the unit is none of the variable.
+    """
+    if variable not in OTHERS:
+        return micrograms(units, where)
+    if units.strip() not in OTHERS[variable]:
+        raise DataError(f"{where}: {units!r} is no unit of {variable}; write one of {', '.join(OTHERS[variable])}.")
+    return OTHERS[variable][units.strip()]

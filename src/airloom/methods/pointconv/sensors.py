@@ -82,9 +82,9 @@ def _plain(table: pl.DataFrame, where: str, target: str) -> pl.DataFrame:
 def _errors(column: pl.Series, where: str) -> pl.Series:
     """Standard deviations; 0 where there is none."""
     found = numbers(column, where).fill_nan(None).fill_null(0.0)
-    if (found < 0).any():
+    if len(negative := found.filter(found < 0)):
         raise DataError(
-            f"{where}: an error of {found.min():g}; it is a standard deviation. Leave it blank where it is unknown."
+            f"{where}: an error of {negative[0]:g}; it is a standard deviation. Leave it blank where it is unknown."
         )
     return found
 
