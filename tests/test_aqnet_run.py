@@ -280,3 +280,11 @@ def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
         )
     with pytest.raises(CheckpointError, match="holds no model"):
         tell_series(tmp_path, [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told")
+
+
+def test_a_table_without_a_value_of_one_variable_is_told_nonetheless(done, tmp_path):
+    table = pl.read_csv(done / "observed.csv", infer_schema=False).filter(pl.col("time") >= "2020-04-01")
+    table.with_columns(T=pl.lit(None)).write_csv(tmp_path / "table.csv")
+    ledger = tell_series(done / "run", [tmp_path / "table.csv"], done / "stations.csv", tmp_path / "told")
+    assert ("t2m", "no station has a value of it") in {(e.what, e.why) for e in ledger.entries}
+    assert pl.read_parquet(tmp_path / "told" / "forecast-days.parquet")["value"].is_finite().all()

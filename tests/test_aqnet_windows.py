@@ -30,6 +30,46 @@ def test_the_scaler_sees_training_hours_and_known_stations_alone():
     assert Scaler.of(found, train, known) == before
 
 
+def with_variable(name, early, late):
+    """A network's hours with one more variable, the first 200 of them one value and the other 200 another."""
+    found = series(gaps=0)
+    values = np.repeat([early, late], 200).astype(np.float32)[:, None].repeat(STATIONS, 1)
+    found.data[name] = ("time", "station"), values
+    return found
+
+
+def test_a_variable_that_begins_after_training_is_left_out():
+    found = with_variable("sp", np.nan, 101_000)
+    scaler = Scaler.of(found, np.arange(400) < 200, np.ones(STATIONS, bool))
+    hours = Hours.of(found, scaler, ["pm2p5"])
+    assert hours.channels == ("pm2p5", "log pm2p5", "t2m")
+    assert hours.values.abs().max() < 10  # deviations, no pressures
+
+
+def test_a_variable_that_a_table_lacks_is_missing_throughout():
+    scaler = Scaler.of(with_variable("so2", 10, 30), np.ones(400, bool), np.ones(STATIONS, bool))
+    hours = Hours.of(series(gaps=0), scaler, ["pm2p5"])
+    so2 = hours.channels.index("so2")
+    assert hours.channels == ("pm2p5", "log pm2p5", "t2m", "so2", "log so2")
+    assert not hours.there[..., so2:].any()
+    assert not hours.values[..., so2:].any()
+    assert Hours.of(with_variable("so2", 10, 30), scaler, ["pm2p5"]).values[0, 0, so2] == -1  # (10 − 20) / 10
+
+
+def test_a_variable_that_was_not_learnt_of_is_left_out():
+    scaler = Scaler.of(series(gaps=0), np.ones(400, bool), np.ones(STATIONS, bool))
+    assert Hours.of(with_variable("so2", 10, 30), scaler, ["pm2p5"]).channels == ("pm2p5", "log pm2p5", "t2m")
+
+
+def test_weather_ahead_and_targets_need_a_value_to_learn_from():
+    found = with_variable("sp", np.nan, 101_000)
+    scaler = Scaler.of(found, np.arange(400) < 200, np.ones(STATIONS, bool))
+    with pytest.raises(StudyError, match=r"ahead: sp has no value .* Leave it out of ahead"):
+        Forecasts.of(Hours.of(found, scaler, ["pm2p5"]), HOURLY, 3, 1, ["sp"])
+    with pytest.raises(StudyError, match=r"target: o3 has no value .* verification\.test"):
+        Hours.of(found, scaler, ["o3"])
+
+
 def test_a_forecast_sees_nothing_that_comes_later():
     found = series()
     moments = np.array([100, 150])
