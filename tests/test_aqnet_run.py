@@ -215,6 +215,7 @@ def test_check_and_describe(tmp_path):
     [
         ({"target": "o3"}, "o3 is none of stations.variables"),
         ({"verification.test": "2021-01-01T00:00:00"}, "does not lie within the period"),
+        ({"verification.test": "2020-03-20T19:00:00+05:30"}, "2020-03-20 13:30 UTC is no full hour"),
         ({"tasks.0.ahead": ["pm2p5"]}, "is no weather"),
         ({"tasks.0.ahead": ["sp"]}, "sp is none of stations.variables"),
         ({"tasks.1.name": "hours"}, "stands twice"),
@@ -226,6 +227,11 @@ def test_a_study_that_cannot_be_is_refused(tmp_path, change, said):
     study = write(tmp_path)
     with pytest.raises(StudyError, match=said):
         changed(study, change)
+
+
+def test_a_test_s_hour_with_an_offset_is_turned_to_utc(tmp_path):
+    study = changed(write(tmp_path), {"verification.test": yaml.safe_load("2020-03-20 19:00:00+08:00")})
+    assert study.verification.test == datetime(2020, 3, 20, 11)
 
 
 def test_verbs_out_of_order_say_what_comes_first(tmp_path):
@@ -260,7 +266,7 @@ def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
         "--out",
         str(tmp_path / "told"),
     ]
-    app(["series", *at, "--map", "2020-04-10T06:00"], result_action="return_value")
+    app(["series", *at, "--map", "2020-04-10T14:00+08:00"], result_action="return_value")  # 06:00 UTC
     filled = pl.read_parquet(tmp_path / "told" / "filled-gaps.parquet")
     assert filled["station"].n_unique() == 4
     assert filled["value"].is_finite().all()
@@ -274,10 +280,9 @@ def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
         assert np.isfinite(found["pm2p5"]).all()
         assert (found["low"] < found["high"]).all()
     assert (tmp_path / "told" / "map-gaps-2020-04-10T06.png").is_file()
-    with pytest.raises(DataError, match="Name one of these hours"):
-        tell_series(
-            done / "run", [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told", hour=datetime(2021, 1, 1)
-        )
+    for hour in (datetime(2021, 1, 1), datetime(2020, 4, 10, 6, 30)):
+        with pytest.raises(DataError, match="Name one of these hours"):
+            tell_series(done / "run", [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told", hour=hour)
     with pytest.raises(CheckpointError, match="holds no model"):
         tell_series(tmp_path, [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told")
 

@@ -182,7 +182,8 @@ def series(
     stations: Annotated[Path, Parameter(help="Table of where they stand: station, lon, lat.")],
     out: Annotated[Path, Parameter(help="Folder of what is told.")] = Path("series"),
     map_: Annotated[
-        datetime | None, Parameter(name="--map", help="An hour (UTC) of which to draw a map, as 2017-01-01T06:00.")
+        datetime | None,
+        Parameter(name="--map", help="An hour (UTC, or with its offset) of which to draw a map, as 2017-01-01T06:00."),
     ] = None,
 ) -> None:
     """Fill the gaps of station series and forecast them, with trained networks; the stations may be new."""

@@ -1,5 +1,6 @@
 """Clocks: times as files write them, and local hours as UTC."""
 
+from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import available_timezones
 
@@ -7,6 +8,15 @@ import polars as pl
 
 from airloom.errors import DataError, StudyError, nearest
 from airloom.ledger import Ledger
+
+
+def utc(time: datetime) -> datetime:
+    """A time as UTC, naive; one that carries no offset is UTC.
+
+    >>> utc(datetime.fromisoformat("2016-05-12T19:00+08:00")), utc(datetime(2016, 5, 12, 11))
+    (datetime.datetime(2016, 5, 12, 11, 0), datetime.datetime(2016, 5, 12, 11, 0))
+    """
+    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
 
 
 def times(column: pl.Series, where: str) -> pl.Series:

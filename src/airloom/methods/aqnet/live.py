@@ -20,6 +20,7 @@ from airloom.methods.aqnet.tell import forecast, reanalyse
 from airloom.progress import Progress, quiet
 from airloom.series import Series, screen_series
 from airloom.sources.base import METADATA, Column
+from airloom.sources.clock import utc
 from airloom.sources.registry import HOURLY
 
 SHOWN = 0.8  # level of the intervals in tables
@@ -48,7 +49,7 @@ def tell_series(
         observations: tables.
         metadata: where their stations stand.
         out: folder.
-        hour: UTC, of a map.
+        hour: of a map; UTC where it carries no offset.
         progress: as everywhere.
 
     Returns:
@@ -160,10 +161,11 @@ def _plot(model: Model, series: Series, told: pl.DataFrame, path: Path) -> None:
 
 def _map(model: Model, series: Series, hour: datetime, out: Path) -> None:
     """Write and draw a map of one hour."""
-    at = int(np.searchsorted(series.hours, np.datetime64(hour.replace(tzinfo=None), "h")))
-    if at >= len(series.hours) or series.hours[at] != np.datetime64(hour.replace(tzinfo=None), "h"):
+    asked = np.datetime64(utc(hour))
+    at = int(np.searchsorted(series.hours, asked))
+    if at >= len(series.hours) or series.hours[at] != asked:
         raise DataError(
-            f"--map {hour:%Y-%m-%dT%H:00}: the tables hold {series.hours[0]} to {series.hours[-1]}. Name one of these hours."
+            f"--map {hour:%Y-%m-%dT%H:%M}: the tables hold {series.hours[0]} to {series.hours[-1]}. Name one of these hours."
         )
     lon, lat = _axes(series)
     places = np.stack(np.meshgrid(lon, lat), -1).reshape(-1, 2)

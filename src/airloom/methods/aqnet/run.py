@@ -242,7 +242,7 @@ class SeriesRun(Carrier[SeriesStudy]):
     def _reanalysed(self, task: Reanalysis) -> xr.Dataset:
         """The test's hours: blocks that were taken out, by share, and stations `hidden` in the folds, on (time, station)."""
         trained, hours = self._trained(self.reanalysing(task)), self.series.hours
-        begin = int(np.searchsorted(hours, np.datetime64(self.study.verification.test.replace(tzinfo=None), "h")))
+        begin = int(np.searchsorted(hours, np.datetime64(self.study.verification.test, "h")))
         span, shape = range(begin, len(hours)), (len(hours), len(self.folds))
         values = {}
         for share in task.gaps:
@@ -385,7 +385,7 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def _scaler(self, fold: int | None) -> Scaler:
         """Of the training hours of the stations that a fold leaves."""
-        before = self.series.hours < np.datetime64(self.study.verification.test.replace(tzinfo=None), "h")
+        before = self.series.hours < np.datetime64(self.study.verification.test, "h")
         return Scaler.of(self.series, before, self._known(fold))
 
     def task(self, name: str) -> Task:
