@@ -84,6 +84,26 @@ def to_utc(rows: pl.DataFrame, timezone: str, ledger: Ledger) -> pl.DataFrame:
     return rows.with_columns(start=pl.when("second").then("later").otherwise("start"))
 
 
+def hourly(rows: pl.DataFrame, timezone: str, marks: Literal["start", "end"], ledger: Ledger) -> pl.DataFrame:
+    """As `to_utc`, of rows that are hours; `start` is when each begins, though its time may mark its end.
+
+    An end is what the clock shows then: where it is put forward from 2 to 3, the hour that ends at that moment is marked 3.
+
+    Raises:
+        DataError: a time is no full hour of UTC.
+        StudyError: as `to_utc`.
+    """
+    rows = to_utc(rows, timezone, ledger)
+    odd = rows.filter(pl.col("start").dt.truncate("1h") != pl.col("start"))
+    if len(odd):
+        raise DataError(
+            f"station {odd['station'][0]} has a value at {odd['start'][0]:%Y-%m-%d %H:%M} UTC, not on a full hour ({len(odd)} such "
+            f"rows; times without an offset are read by the clock of {timezone}, stations.timezone). Average values to full hours "
+            "of UTC first."
+        )
+    return rows.with_columns(start=pl.col("start") - pl.duration(hours=1 if marks == "end" else 0))
+
+
 def _localised(times: pl.Series, timezone: str, ambiguous: Literal["earliest", "latest"]) -> pl.Series:
     """Naive times as UTC; null where the clock skips them."""
     try:

@@ -10,7 +10,7 @@ import polars as pl
 from airloom.errors import DataError
 from airloom.ledger import Ledger
 from airloom.sources.base import Column, SeriesRecords, SeriesSource
-from airloom.sources.clock import times, to_utc
+from airloom.sources.clock import hourly, times
 from airloom.sources.places_of import places_of
 from airloom.sources.tables import micrograms, require_columns
 
@@ -39,8 +39,7 @@ class HourlyArray(SeriesSource):
         """As `SeriesSource.open`; concentrations alone."""
         table, ledger = places_of(metadata), Ledger()
         rows = pl.concat([_rows(p, table, columns).with_columns(part=pl.lit(i)) for i, p in enumerate(observations)])
-        shift = pl.duration(hours=1 if marks == "end" else 0)
-        rows = to_utc(rows.with_columns(time=pl.col("time") - shift), timezone, ledger)
+        rows = hourly(rows, timezone, marks, ledger)
         return SeriesRecords(table, rows.select("station", "start", "part", *columns), ledger)
 
 

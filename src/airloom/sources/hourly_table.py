@@ -9,7 +9,7 @@ import polars as pl
 from airloom.errors import DataError, nearest
 from airloom.ledger import Ledger
 from airloom.sources.base import SERIES, Column, SeriesRecords, SeriesSource
-from airloom.sources.clock import times, to_utc
+from airloom.sources.clock import hourly, times
 from airloom.sources.members import Member, members
 from airloom.sources.places_of import places_of
 from airloom.sources.tables import identifiers, micrograms, numbers, read_table, require_columns
@@ -58,15 +58,7 @@ class HourlyTable(SeriesSource):
         parts = [_rows(m, columns).with_columns(part=pl.lit(i)) for i, m in enumerate(members(observations))]
         if len({part.schema["time"] for part in parts}) > 1:
             raise DataError("some files of observations give times with an offset from UTC, some without; open them apart.")
-        rows = pl.concat(parts)
-        odd = rows.filter(pl.col("time").dt.truncate("1h") != pl.col("time"))
-        if len(odd):
-            raise DataError(
-                f"station {odd['station'][0]} has a value at {odd['time'][0]}, not on a full hour ({len(odd)} such rows). "
-                "Average what is finer first."
-            )
-        shift = pl.duration(hours=1 if marks == "end" else 0)
-        rows = to_utc(rows.with_columns(time=pl.col("time") - shift), timezone, ledger)
+        rows = hourly(pl.concat(parts), timezone, marks, ledger)
         values = [c for c in rows.columns if c in SERIES]
         return SeriesRecords(places_of(metadata), rows.select("station", "start", "part", *values), ledger)
 

@@ -47,7 +47,9 @@ class SeriesStations(Part):
     observations: tuple[str, ...] = Field(min_length=1, description="File patterns below the data folder.")
     metadata: str = Field(description="Table of stations with station, lon, lat; below the data folder.")
     timezone: str = Field("UTC", description="Clock of times that carry no offset, as Asia/Shanghai.")
-    marks: Literal["start", "end"] = Field("start", description="Whether a time is the start or the end of its hour.")
+    marks: Literal["start", "end"] = Field(
+        "start", description="Whether a time is what the clock shows when its hour starts, or ends."
+    )
     variables: dict[Measured, MeasuredPart] = Field(min_length=1, description="What they measure, by canonical name.")
 
     @model_validator(mode="after")
