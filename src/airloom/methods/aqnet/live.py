@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
-from airloom.errors import CheckpointError, DataError
+from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.files import whole
 from airloom.ledger import Ledger
 from airloom.methods.aqnet import figures
@@ -57,11 +57,17 @@ def tell_series(
 
     Raises:
         CheckpointError: the run holds no models.
+        StudyError: a map is asked of a run without a reanalysis.
         DataError: the tables are broken, have fewer hours than a window, or do not hold the hour.
     """
     models = [Model.load(p) for p in sorted(run.glob("model-*.safetensors"))]
     if not models:
         raise CheckpointError(f"{run}: holds no model-….safetensors. Name the folder of an `aqnet` run that was evaluated.")
+    if hour is not None and not any(isinstance(m.task, Reanalysis) for m in models):
+        names = ", ".join(m.task.name for m in models)
+        raise StudyError(
+            f"--map: {run} holds {names}, and no reanalysis, which maps need. Leave it out, or name another run."
+        )
     series = _read(models[0], observations, metadata)
     longest = max(m.task.window for m in models)
     if len(series.hours) < longest:
