@@ -14,6 +14,7 @@ from airloom.cli import app
 from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.kinds import check, describe, keys, open_run, open_study, tables
 from airloom.learn.ranks import Ranks
+from airloom.methods.aqnet import figures
 from airloom.methods.aqnet.live import tell_series
 from airloom.methods.aqnet.run import SeriesRun
 from airloom.methods.aqnet.study import SeriesStudy
@@ -285,6 +286,22 @@ def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
             tell_series(done / "run", [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told", hour=hour)
     with pytest.raises(CheckpointError, match="holds no model"):
         tell_series(tmp_path, [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told")
+
+
+def test_a_map_needs_a_reanalysis(done, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model-days.safetensors").symlink_to(done / "run" / "model-days.safetensors")
+    with pytest.raises(StudyError, match="holds days, and no reanalysis, which maps need"):
+        tell_series(
+            tmp_path / "run", [done / "observed.csv"], done / "stations.csv", tmp_path / "told", hour=datetime(2020, 4, 1)
+        )
+    assert not (tmp_path / "told").exists()
+
+
+def test_attention_of_coarse_steps_is_drawn_by_the_hour():
+    weights = np.full((4, 56), 1 / 56)  # two weeks of six hours each
+    (axes,) = figures.attention_of_heads(weights, 6).axes
+    assert axes.lines[0].get_xdata()[[0, 1, -1]].tolist() == [-330, -324, 0]
 
 
 def test_a_table_without_a_value_of_one_variable_is_told_nonetheless(done, tmp_path):

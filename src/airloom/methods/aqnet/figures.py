@@ -82,11 +82,13 @@ def error_map(lon: np.ndarray, lat: np.ndarray, errors: Mapping[str, np.ndarray]
 
 
 @rc_context(STYLE)
-def attention_of_heads(weights: np.ndarray) -> Figure:
-    """How much each hour of the window is attended to, by head (paper 004, Fig. 4); on (head, hour), the last hour last."""
+def attention_of_heads(weights: np.ndarray, coarse: int) -> Figure:
+    """How much each step of the window is attended to, by head (paper 004, Fig. 4); on (head, step), a step of `coarse` hours, the last one
+    last.
+    """
     figure = Figure(figsize=(8.2, 2.4))
     axes = figure.add_subplot()
-    ago = np.arange(1 - weights.shape[1], 1)
+    ago = coarse * np.arange(1 - weights.shape[1], 1)
     for number, (own, colour) in enumerate(zip(weights, (PHASES[3], BASELINE, *OTHERS[1:]), strict=False)):
         axes.plot(ago, own * weights.shape[1], color=colour, linewidth=1.3, label=f"head {number + 1}")
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
