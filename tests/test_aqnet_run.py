@@ -147,6 +147,35 @@ def test_the_report_shows_what_attention_looks_at(done):
     assert (done / "run" / "ledger.json").is_file()
 
 
+def test_what_nothing_else_asks_for_is_carried_through(tmp_path):
+    """Two stations, a window shorter than a day whose means are told, a test of one week, two members, distances, a plain clock."""
+    study = changed(
+        write(tmp_path),
+        {
+            "period.end": "2020-04-12",
+            "tasks": [{**STUDY["tasks"][1], "window": 12, "steps": 2}, {**STUDY["tasks"][2], "steps": 2}],
+            "hidden": None,
+            "method.weights": "distance",
+            "method.cyclic": False,
+            "practice.members": 2,
+            "verification.test": "2020-04-08T00:00:00",
+            "verification.baselines": ["persistence"],
+        },
+    )
+    for name in ("observed", "stations"):
+        table = pl.read_csv(tmp_path / f"{name}.csv", infer_schema=False)
+        table.filter(pl.col("station").is_in(["S0", "S1"])).write_csv(tmp_path / f"{name}.csv")
+    run = open_run(study, tmp_path, tmp_path / "run")
+    run.train()
+    run.predict()
+    scores = run.evaluate()
+    assert run.report().is_file()
+    assert all(r["weeks"] == 1 and r["rmse"] > 0 and r["rmse_ci"] is None for r in scores["rows"])
+    assert all(r["coverage_ci"] is None for r in scores["intervals"])
+    tell_series(run.folder, [tmp_path / "observed.csv"], tmp_path / "stations.csv", tmp_path / "told")
+    assert pl.read_parquet(tmp_path / "told" / "filled-gaps.parquet")["value"].is_finite().all()
+
+
 def test_what_is_done_is_not_done_again(done):
     run = run_of(done)
     before = {p: p.stat().st_mtime_ns for p in (done / "run").rglob("*.safetensors")}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from airloom.errors import StudyError
 from airloom.methods.aqnet import around
 from airloom.methods.aqnet.baselines import BASELINES, Case
+from airloom.methods.aqnet.figures import skill_by_lead
 from airloom.methods.aqnet.hours import Hours, Scaler, clock, last_seen
 from airloom.methods.aqnet.learn import blocks
 from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Reanalyser, Seen, around_of
@@ -307,6 +308,33 @@ def test_scores_are_of_values_that_all_models_tell():
     assert (ours["rmse"], ridge["rmse"]) == pytest.approx((1, 2))
     assert ridge["rmse_difference"] == pytest.approx(-1)
     assert ours["weeks"] == 2
+
+
+def test_a_model_that_tells_nothing_stands_in_no_row_and_ours_must():
+    hours, observed = BEGIN + np.arange(4), np.arange(4.0)[:, None]
+    nothing = np.full((4, 1), np.nan)
+    (row,) = rows_of(
+        Told("gaps", "gaps", 0.3, hours, observed, {"aqnet": observed + 1, "inverse-distance": nothing}), draws=100, seed=0
+    )
+    assert (row["model"], row["n"], row["rmse"]) == ("aqnet", 4, 1)
+    told = Told("gaps", "gaps", 0.3, hours, observed, {"aqnet": nothing, "linear-in-time": observed})
+    with pytest.raises(
+        StudyError, match=r"gaps, gaps 0\.3: no hour of the test was observed and told by all of aqnet, linear-in-time"
+    ):
+        rows_of(told, draws=100, seed=0)
+
+
+def test_skill_of_a_single_week_is_drawn_without_intervals():
+    hours, observed = BEGIN + np.arange(50), np.arange(50.0)[:, None]
+    rows = [
+        row
+        for lead in (1, 2)
+        for row in rows_of(Told("hours", "seen", lead, hours, observed, {"aqnet": observed + lead}), draws=100, seed=0)
+    ]
+    assert [r["rmse_ci"] for r in rows] == [None, None]
+    r2, rmse = skill_by_lead(rows, "lead").axes
+    assert [line.get_ydata().tolist() for line in rmse.lines] == [[1, 2]]
+    assert not r2.collections
 
 
 def test_weather_known_ahead_is_not_known_at_a_hidden_station():

@@ -72,6 +72,7 @@ def test_ends_of_hours_on_a_clock_that_changes(tmp_path):
     ("text", "places", "columns", "said"),
     [
         (HEAD + "A,2020,1,1,8,much,1,1,N\n", PLACES, COLUMNS, "'much' in column 'PM2.5' is no number"),
+        (HEAD + "A,2020,2,30,8,1,1,1,N\n", PLACES, COLUMNS, "2020-2-30 in columns year, month and day is no date"),
         ("station,PM2.5\nA,1\n", PLACES, {"pm2p5": COLUMNS["pm2p5"]}, "no column 'year'"),
         (HEAD + "A,2020,1,1,8,1,1,1,N\n", PLACES, {"o3": Column("O3", "ug m-3")}, "no column 'O3'"),
         (HEAD + "A,2020,1,1,8,1,1,1,N\n", PLACES, {"t2m": Column("TEMP", "hPa")}, "'hPa' is no unit of t2m"),
@@ -103,6 +104,16 @@ def test_a_time_between_hours_is_refused(tmp_path, time, timezone, said):
     archive(tmp_path / "hours.npz", time=[time])
     with pytest.raises(DataError, match=said):
         HourlyArray().open([tmp_path / "hours.npz"], tmp_path / "places.csv", columns, timezone=timezone)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.9])
+def test_half_an_archive_is_named(tmp_path, share):
+    (tmp_path / "places.csv").write_text(PLACES)
+    path = tmp_path / "hours.npz"
+    archive(path, time=["2020-01-01T08"] * 100)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(DataError, match=r"hours\.npz: is no archive .* Fetch it again"):
+        HourlyArray().open([path], tmp_path / "places.csv", {"pm2p5": COLUMNS["pm2p5"]})
 
 
 def test_full_hours_of_utc_on_a_clock_between_them(tmp_path):

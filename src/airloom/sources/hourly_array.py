@@ -1,8 +1,10 @@
 """An array of hours, stations and pollutants in NumPy's archive, as research code passes series on."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import polars as pl
@@ -72,7 +74,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in ("data", "time", "lon", "lat", "pollutant")}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path}: is no archive of data, time, lon, lat and pollutant as plain arrays ({error}). Fetch it again."
         ) from error

@@ -84,8 +84,15 @@ def _time(table: pl.DataFrame, where: str) -> pl.Series:
         return times(table["time"], where)
     require_columns(table, CLOCK, where, "Hours are told by a column time, or by year, month, day and hour.")
     parts = pl.DataFrame({c: numbers(table[c], where).cast(pl.Int32) for c in CLOCK})
-    day = pl.date("year", "month", "day").cast(pl.Datetime("us"))
-    return times(parts.select(time=day + pl.duration(hours="hour"))["time"], where)
+    written = pl.format("{}-{}-{}", "year", "month", "day")
+    parts = parts.with_columns(written=written, day=written.str.to_date("%Y-%m-%d", strict=False))
+    odd = parts.filter(pl.col("day").is_null() & pl.col("written").is_not_null())
+    if len(odd):
+        raise DataError(
+            f"{where}: {odd['written'][0]} in columns year, month and day is no date ({len(odd)} such rows). Correct these rows, or "
+            "leave them out of the file."
+        )
+    return times(parts.select(time=pl.col("day").cast(pl.Datetime("us")) + pl.duration(hours="hour"))["time"], where)
 
 
 def _wind(table: pl.DataFrame, column: Column, where: str) -> dict[str, pl.Series]:

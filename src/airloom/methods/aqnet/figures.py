@@ -30,9 +30,9 @@ def skill_by_lead(rows: Sequence[Mapping[str, Any]], across: str) -> Figure:
             width = 2.2 if model == OURS else 1.2
             line = "o--" if model == ALONE else "o-"
             axes.plot(leads, values, line, color=colours[model], linewidth=width, markersize=3.5, label=title(model))
-            if model == OURS:
-                low, high = zip(*(r[f"{score}_ci"] for r in own), strict=True)
-                axes.vlines(leads, low, high, color=colours[model], linewidth=1)
+            between = [(r["lead"], *r[f"{score}_ci"]) for r in own if r[f"{score}_ci"]]  # none of a single week
+            if model == OURS and between:
+                axes.vlines(*zip(*between, strict=True), color=colours[model], linewidth=1)
         axes.set(xlabel=across, ylabel=label, xticks=sorted({r["lead"] for r in rows}))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure

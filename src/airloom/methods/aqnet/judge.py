@@ -120,7 +120,7 @@ class Judge:
             "lead": told.lead,
             "nominal": level,
             "coverage": float(inside.mean()),
-            "coverage_ci": interval((drawn @ hits) / (drawn @ number)),
+            "coverage_ci": interval((drawn @ hits) / (drawn @ number)) if len(known) > 1 else None,
             "width": float((high - low)[there].mean()),
         }
 

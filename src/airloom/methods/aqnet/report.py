@@ -87,7 +87,7 @@ def _intervals(found: list[dict[str, Any]]) -> str:
         (
             f"{r['task']}, {r['what']}, {r['lead']:g}",
             f"{100 * r['nominal']:.0f}",
-            with_interval(100 * r["coverage"], [100 * c for c in r["coverage_ci"]], digits=1),
+            with_interval(100 * r["coverage"], r["coverage_ci"] and [100 * c for c in r["coverage_ci"]], digits=1),
             number(r["width"]),
         )
         for r in found
@@ -135,7 +135,7 @@ def _attention(run: "SeriesRun") -> Iterator[tuple[str, str]]:
             f"What the {steps} of the window are attended to, the mean over all that ask, stations and moments of the test."
         )
         content = embed(drawn, caption)
-        if task.means == "day":
+        if task.means == "day" and task.window >= 24:
             caption = (
                 "How far a forecast day follows each day that is seen: the mean size of its derivative with respect to that day's "
                 "inputs, times these; rows add up to 1. Attention itself lies among the hours that are seen and knows no day to come."
