@@ -279,6 +279,17 @@ def test_verbs_out_of_order_say_what_comes_first(tmp_path):
         alone.train()
 
 
+def test_more_folds_than_stations_are_refused(tmp_path):
+    study = changed(write(tmp_path), {"hidden.folds": 7})
+    for read in (
+        lambda: check(study, tmp_path, tmp_path / "run", workers=1),
+        open_run(study, tmp_path, tmp_path / "run").prepare,
+    ):
+        with pytest.raises(StudyError, match=r"hidden\.folds: 7 folds of 6 stations .* at most 6"):
+            read()
+    assert not (tmp_path / "run" / "series").exists()
+
+
 def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
     """The last ten days of four of the stations, two of them under other names and places."""
     table = pl.read_csv(done / "observed.csv", infer_schema=False)

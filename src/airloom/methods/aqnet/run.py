@@ -360,6 +360,12 @@ class SeriesRun(Carrier[SeriesStudy]):
         self.progress("read the stations' tables", 0, 1)
         records = source.open(self._files, self.data / part.metadata, columns, timezone=part.timezone, marks=part.marks)
         found = screen_series(records, (self.study.period.start, self.study.period.end), needed=self.study.target)
+        folds, stations = self.study.hidden.folds if self.study.hidden else 0, len(found.stations)
+        if folds > stations:
+            raise StudyError(
+                f"hidden.folds: {folds} folds of {stations} stations that are left; each fold hides at least one. Ask for at most "
+                f"{stations}, or leave out hidden."
+            )
         self.progress("read the stations' tables", 1, 1)
         found.write(self._series_folder, self._made_of)
         return found
