@@ -15,7 +15,7 @@ from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.kinds import check, describe, keys, open_run, open_study, tables
 from airloom.learn.ranks import Ranks
 from airloom.methods.aqnet import figures
-from airloom.methods.aqnet.live import tell_series
+from airloom.methods.aqnet.live import fullest, tell_series
 from airloom.methods.aqnet.run import SeriesRun
 from airloom.methods.aqnet.study import SeriesStudy
 from airloom.study import changed
@@ -313,6 +313,7 @@ def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
     assert filled["value"].is_finite().all()
     assert 0 < filled["told"].mean() < 0.2
     assert (filled.filter(~pl.col("told"))["low"] == filled.filter(~pl.col("told"))["value"]).all()
+    assert (tmp_path / "told" / "filled-gaps.png").is_file()
     days = pl.read_csv(tmp_path / "told" / "forecast-days.csv")
     assert days["lead"].unique().sort().to_list() == [1, 2]
     assert (days["low"] <= days["high"]).all()
@@ -336,6 +337,21 @@ def test_a_map_needs_a_reanalysis(done, tmp_path):
             tmp_path / "run", [done / "observed.csv"], done / "stations.csv", tmp_path / "told", hour=datetime(2020, 4, 1)
         )
     assert not (tmp_path / "told").exists()
+
+
+def test_filled_series_are_drawn_where_most_was_told():
+    told = np.isin(np.arange(1000), [5, *range(700, 710)])
+    # stretches of two weeks that begin at hours 374 … 664, the last one, hold ten of the eleven; 519 is in their middle
+    assert fullest(told[:, None], 336) == slice(519, 855)
+    assert fullest(told[:48, None], 336) == slice(0, 48)
+    value = np.arange(1000.0)
+    times = np.datetime64("2020-01-01T00", "us") + np.arange(1000) * np.timedelta64(1, "h")
+    table = pl.DataFrame({"time": times, "value": value, "low": value - 2 * told, "high": value + 2 * told, "told": told})
+    (axes,) = figures.filled([table], ["A"], 0.8).axes
+    observed, filled = (line.get_ydata() for line in axes.lines)
+    assert np.array_equal(np.isnan(observed), told)
+    assert np.array_equal(np.isnan(filled), ~told)
+    assert filled[705] == 705
 
 
 def test_attention_of_coarse_steps_is_drawn_by_the_hour():

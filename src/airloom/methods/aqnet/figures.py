@@ -58,11 +58,7 @@ def weeks(
         axes.plot(times, observed[:, number], color=INK, linewidth=1, label="observed")
         axes.plot(times, told[:, number], color=PHASES[3], linewidth=1.2, label=what)
         axes.set(title=name, ylabel=UNITS if number == len(names) // 2 else None, ylim=(0, None))
-    locator = AutoDateLocator()
-    panels[-1].xaxis.set_major_locator(locator)
-    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    return figure
+    return _dated(figure)
 
 
 @rc_context(STYLE)
@@ -126,11 +122,24 @@ def what_comes(
         axes.fill_between(times, own["low"], own["high"], color=PHASES[1], alpha=0.5, linewidth=0, label=f"{level:.0%}")
         axes.plot(times, own["value"], "o-", color=PHASES[3], linewidth=1.2, markersize=2.5, label="told")
         axes.set(title=name, ylabel=UNITS if number == len(names) // 2 else None, ylim=(0, None))
-    locator = AutoDateLocator()
-    panels[-1].xaxis.set_major_locator(locator)
-    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    return figure
+    return _dated(figure)
+
+
+@rc_context(STYLE)
+def filled(tables: Sequence[pl.DataFrame], names: Sequence[str], level: float) -> Figure:
+    """Hours of some stations [µg m⁻³], each a table of time, value, low, high and told: what was observed, and what gaps were filled with, with
+    its intervals of a `level`.
+    """
+    figure = Figure(figsize=(8.2, 1.8 * len(names) + 0.4))
+    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    for number, (axes, name, own) in enumerate(zip(panels, names, tables, strict=True)):
+        times, told, value = own["time"].to_list(), own["told"].to_numpy(), own["value"].to_numpy()
+        between = times, own["low"], own["high"]  # an hour each, no wider than the line where it was observed
+        axes.fill_between(*between, step="mid", color=PHASES[1], alpha=0.5, linewidth=0, label=f"{level:.0%}")
+        axes.plot(times, np.where(told, np.nan, value), color=INK, linewidth=1, label="observed")
+        axes.plot(times, np.where(told, value, np.nan), "o-", color=PHASES[3], linewidth=1, markersize=2, label="filled")
+        axes.set(title=name, ylabel=UNITS if number == len(names) // 2 else None, ylim=(0, None))
+    return _dated(figure)
 
 
 @rc_context(STYLE)
@@ -146,4 +155,13 @@ def map_of_hour(
     axes.scatter(stations["lon"], stations["lat"], c=observed, s=46, edgecolor="white", linewidth=0.9, **options)
     axes.set(title=heading, xlabel="longitude [°E]", ylabel="latitude [°N]", aspect=1 / np.cos(np.radians(lat.mean())))
     figure.colorbar(shown, ax=axes, shrink=0.85, label=UNITS, extend="max")
+    return figure
+
+
+def _dated(figure: Figure) -> Figure:
+    """With dates below the lowest panel of series, and one legend for all."""
+    locator = AutoDateLocator()
+    figure.axes[-1].xaxis.set_major_locator(locator)
+    figure.axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure

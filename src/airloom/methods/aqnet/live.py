@@ -24,7 +24,8 @@ from airloom.sources.clock import utc
 from airloom.sources.registry import HOURLY
 
 SHOWN = 0.8  # level of the intervals in tables
-DRAWN = 4  # stations on the plot
+DRAWN = 4  # stations on a plot
+STRETCH = 14 * 24  # hours of filled series on it
 CELLS = 40  # of a map's longer edge
 AT_ONCE = 200  # of them
 RIM = 0.15  # share of the network's extent that a map shows around it
@@ -42,7 +43,7 @@ def tell_series(
     """What the networks of a run tell of tables of stations, which may be others than they learnt from.
 
     Writes to the folder `out`, as CSV and parquet: `filled-TASK`, every hour of every station with what was observed or told; for each
-    forecast task `forecast-TASK`, what comes after the tables' last hour; plots; and with `hour` a map of that hour.
+    forecast task `forecast-TASK`, what comes after the tables' last hour; plots of both; and with `hour` a map of that hour.
 
     Arguments:
         run: folder of an evaluated run of an `aqnet` study, whose `stations` part says how tables are read.
@@ -76,7 +77,9 @@ def tell_series(
         )
     for model in models:
         if isinstance(model.task, Reanalysis):
-            _write(_filled(model, series, progress), out / f"filled-{model.task.name}")
+            filled = _filled(model, series, progress)
+            _write(filled, out / f"filled-{model.task.name}")
+            _plot_filled(filled, series, out / f"filled-{model.task.name}.png")
             if hour is not None:
                 _map(model, series, hour, out)
         elif model.task.ahead:
@@ -163,6 +166,29 @@ def _plot(model: Model, series: Series, told: pl.DataFrame, path: Path) -> None:
     drawn = figures.what_comes(series.hours[-window:], observed, some, series.stations[:DRAWN], SHOWN)
     with whole(path) as aside:
         drawn.savefig(aside, dpi=160)
+
+
+def _plot_filled(table: pl.DataFrame, series: Series, path: Path) -> None:
+    """The two weeks in which most was told, of the stations that lacked most."""
+    told = table["told"].to_numpy().reshape(len(series.hours), -1)
+    part = fullest(told, STRETCH)
+    some = np.sort(np.argsort(-told[part].sum(0), kind="stable")[:DRAWN])
+    names = [series.stations[i] for i in some]
+    count = len(series.stations)
+    within = table[part.start * count : part.stop * count]
+    drawn = figures.filled([within.filter(pl.col("station") == n) for n in names], names, SHOWN)
+    with whole(path) as aside:
+        drawn.savefig(aside, dpi=160)
+
+
+def fullest(told: np.ndarray, most: int) -> slice:
+    """The stretch of at most so many hours in which most is told, bool on (hour, station); of several the middle one."""
+    length = min(most, len(told))
+    total = np.concatenate([[0], told.sum(1).cumsum()])
+    within = total[length:] - total[:-length]
+    (best,) = np.nonzero(within == within.max())
+    begin = int(best[len(best) // 2])
+    return slice(begin, begin + length)
 
 
 def _map(model: Model, series: Series, hour: datetime, out: Path) -> None:
