@@ -354,6 +354,22 @@ def test_filled_series_are_drawn_where_most_was_told():
     assert filled[705] == 705
 
 
+def test_neighbours_may_be_others_than_those_of_training(done, tmp_path):
+    """With fewer, what is told changes; with as many as the study's, or more than there are, it does not."""
+    told = []
+    for number in (None, 20, 100, 1):
+        tell_series(done / "run", [done / "observed.csv"], done / "stations.csv", tmp_path / f"{number}", neighbours=number)
+        told.append(
+            [pl.read_parquet(tmp_path / f"{number}" / f"{n}.parquet")["value"] for n in ("filled-gaps", "forecast-days")]
+        )
+    for usual, same, more, one in zip(*told, strict=True):
+        assert (usual == same).all()
+        assert (usual == more).all()
+        assert (usual != one).any()
+    with pytest.raises(StudyError, match=r"method\.neighbours"):
+        tell_series(done / "run", [done / "observed.csv"], done / "stations.csv", tmp_path, neighbours=0)
+
+
 def test_attention_of_coarse_steps_is_drawn_by_the_hour():
     weights = np.full((4, 56), 1 / 56)  # two weeks of six hours each
     (axes,) = figures.attention_of_heads(weights, 6).axes

@@ -1,6 +1,7 @@
 """`airloom series`: tables of stations to series without gaps, forecasts, and maps of single hours, with networks that are trained."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from airloom.series import Series, screen_series
 from airloom.sources.base import METADATA, Column
 from airloom.sources.clock import utc
 from airloom.sources.registry import HOURLY
+from airloom.study import changed
 
 SHOWN = 0.8  # level of the intervals in tables
 DRAWN = 4  # stations on a plot
@@ -38,6 +40,7 @@ def tell_series(
     out: Path,
     *,
     hour: datetime | None = None,
+    neighbours: int | None = None,
     progress: Progress = quiet,
 ) -> Ledger:
     """What the networks of a run tell of tables of stations, which may be others than they learnt from.
@@ -51,6 +54,7 @@ def tell_series(
         metadata: where their stations stand.
         out: folder.
         hour: of a map; UTC where it carries no offset.
+        neighbours: nearest stations that say something of another, where they are not as many as the study says; maps ask all.
         progress: as everywhere.
 
     Returns:
@@ -58,12 +62,14 @@ def tell_series(
 
     Raises:
         CheckpointError: the run holds no models.
-        StudyError: a map is asked of a run without a reanalysis.
+        StudyError: a map is asked of a run without a reanalysis, or less than one neighbour.
         DataError: the tables are broken, have fewer hours than a window, or do not hold the hour.
     """
     models = [Model.load(p) for p in sorted(run.glob("model-*.safetensors"))]
     if not models:
         raise CheckpointError(f"{run}: holds no model-….safetensors. Name the folder of an `aqnet` run that was evaluated.")
+    if neighbours is not None:
+        models = [replace(m, study=changed(m.study, {"method.neighbours": neighbours})) for m in models]
     if hour is not None and not any(isinstance(m.task, Reanalysis) for m in models):
         names = ", ".join(m.task.name for m in models)
         raise StudyError(
