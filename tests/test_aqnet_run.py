@@ -14,7 +14,8 @@ from airloom.cli import app
 from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.kinds import check, describe, keys, open_run, open_study, tables
 from airloom.learn.ranks import Ranks
-from airloom.methods.aqnet.live import tell_series
+from airloom.methods.aqnet import figures
+from airloom.methods.aqnet.live import fullest, tell_series
 from airloom.methods.aqnet.run import SeriesRun
 from airloom.methods.aqnet.study import SeriesStudy
 from airloom.study import changed
@@ -146,6 +147,35 @@ def test_the_report_shows_what_attention_looks_at(done):
     assert (done / "run" / "ledger.json").is_file()
 
 
+def test_what_nothing_else_asks_for_is_carried_through(tmp_path):
+    """Two stations, a window shorter than a day whose means are told, a test of one week, two members, distances, a plain clock."""
+    study = changed(
+        write(tmp_path),
+        {
+            "period.end": "2020-04-12",
+            "tasks": [{**STUDY["tasks"][1], "window": 12, "steps": 2}, {**STUDY["tasks"][2], "steps": 2}],
+            "hidden": None,
+            "method.weights": "distance",
+            "method.cyclic": False,
+            "practice.members": 2,
+            "verification.test": "2020-04-08T00:00:00",
+            "verification.baselines": ["persistence"],
+        },
+    )
+    for name in ("observed", "stations"):
+        table = pl.read_csv(tmp_path / f"{name}.csv", infer_schema=False)
+        table.filter(pl.col("station").is_in(["S0", "S1"])).write_csv(tmp_path / f"{name}.csv")
+    run = open_run(study, tmp_path, tmp_path / "run")
+    run.train()
+    run.predict()
+    scores = run.evaluate()
+    assert run.report().is_file()
+    assert all(r["weeks"] == 1 and r["rmse"] > 0 and r["rmse_ci"] is None for r in scores["rows"])
+    assert all(r["coverage_ci"] is None for r in scores["intervals"])
+    tell_series(run.folder, [tmp_path / "observed.csv"], tmp_path / "stations.csv", tmp_path / "told")
+    assert pl.read_parquet(tmp_path / "told" / "filled-gaps.parquet")["value"].is_finite().all()
+
+
 def test_what_is_done_is_not_done_again(done):
     run = run_of(done)
     before = {p: p.stat().st_mtime_ns for p in (done / "run").rglob("*.safetensors")}
@@ -215,6 +245,7 @@ def test_check_and_describe(tmp_path):
     [
         ({"target": "o3"}, "o3 is none of stations.variables"),
         ({"verification.test": "2021-01-01T00:00:00"}, "does not lie within the period"),
+        ({"verification.test": "2020-03-20T19:00:00+05:30"}, "2020-03-20 13:30 UTC is no full hour"),
         ({"tasks.0.ahead": ["pm2p5"]}, "is no weather"),
         ({"tasks.0.ahead": ["sp"]}, "sp is none of stations.variables"),
         ({"tasks.1.name": "hours"}, "stands twice"),
@@ -226,6 +257,11 @@ def test_a_study_that_cannot_be_is_refused(tmp_path, change, said):
     study = write(tmp_path)
     with pytest.raises(StudyError, match=said):
         changed(study, change)
+
+
+def test_a_test_s_hour_with_an_offset_is_turned_to_utc(tmp_path):
+    study = changed(write(tmp_path), {"verification.test": yaml.safe_load("2020-03-20 19:00:00+08:00")})
+    assert study.verification.test == datetime(2020, 3, 20, 11)
 
 
 def test_verbs_out_of_order_say_what_comes_first(tmp_path):
@@ -241,6 +277,17 @@ def test_verbs_out_of_order_say_what_comes_first(tmp_path):
     alone = open_run(run.study, tmp_path, tmp_path / "run", ranks=Ranks(0, 2))
     with pytest.raises(StudyError, match="without torchrun"):
         alone.train()
+
+
+def test_more_folds_than_stations_are_refused(tmp_path):
+    study = changed(write(tmp_path), {"hidden.folds": 7})
+    for read in (
+        lambda: check(study, tmp_path, tmp_path / "run", workers=1),
+        open_run(study, tmp_path, tmp_path / "run").prepare,
+    ):
+        with pytest.raises(StudyError, match=r"hidden\.folds: 7 folds of 6 stations .* at most 6"):
+            read()
+    assert not (tmp_path / "run" / "series").exists()
 
 
 def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
@@ -260,12 +307,13 @@ def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
         "--out",
         str(tmp_path / "told"),
     ]
-    app(["series", *at, "--map", "2020-04-10T06:00"], result_action="return_value")
+    app(["series", *at, "--map", "2020-04-10T14:00+08:00"], result_action="return_value")  # 06:00 UTC
     filled = pl.read_parquet(tmp_path / "told" / "filled-gaps.parquet")
     assert filled["station"].n_unique() == 4
     assert filled["value"].is_finite().all()
     assert 0 < filled["told"].mean() < 0.2
     assert (filled.filter(~pl.col("told"))["low"] == filled.filter(~pl.col("told"))["value"]).all()
+    assert (tmp_path / "told" / "filled-gaps.png").is_file()
     days = pl.read_csv(tmp_path / "told" / "forecast-days.csv")
     assert days["lead"].unique().sort().to_list() == [1, 2]
     assert (days["low"] <= days["high"]).all()
@@ -274,9 +322,63 @@ def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
         assert np.isfinite(found["pm2p5"]).all()
         assert (found["low"] < found["high"]).all()
     assert (tmp_path / "told" / "map-gaps-2020-04-10T06.png").is_file()
-    with pytest.raises(DataError, match="Name one of these hours"):
-        tell_series(
-            done / "run", [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told", hour=datetime(2021, 1, 1)
-        )
+    for hour in (datetime(2021, 1, 1), datetime(2020, 4, 10, 6, 30)):
+        with pytest.raises(DataError, match="Name one of these hours"):
+            tell_series(done / "run", [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told", hour=hour)
     with pytest.raises(CheckpointError, match="holds no model"):
         tell_series(tmp_path, [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told")
+
+
+def test_a_map_needs_a_reanalysis(done, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model-days.safetensors").symlink_to(done / "run" / "model-days.safetensors")
+    with pytest.raises(StudyError, match="holds days, and no reanalysis, which maps need"):
+        tell_series(
+            tmp_path / "run", [done / "observed.csv"], done / "stations.csv", tmp_path / "told", hour=datetime(2020, 4, 1)
+        )
+    assert not (tmp_path / "told").exists()
+
+
+def test_filled_series_are_drawn_where_most_was_told():
+    told = np.isin(np.arange(1000), [5, *range(700, 710)])
+    # stretches of two weeks that begin at hours 374 … 664, the last one, hold ten of the eleven; 519 is in their middle
+    assert fullest(told[:, None], 336) == slice(519, 855)
+    assert fullest(told[:48, None], 336) == slice(0, 48)
+    value = np.arange(1000.0)
+    times = np.datetime64("2020-01-01T00", "us") + np.arange(1000) * np.timedelta64(1, "h")
+    table = pl.DataFrame({"time": times, "value": value, "low": value - 2 * told, "high": value + 2 * told, "told": told})
+    (axes,) = figures.filled([table], ["A"], 0.8).axes
+    observed, filled = (line.get_ydata() for line in axes.lines)
+    assert np.array_equal(np.isnan(observed), told)
+    assert np.array_equal(np.isnan(filled), ~told)
+    assert filled[705] == 705
+
+
+def test_neighbours_may_be_others_than_those_of_training(done, tmp_path):
+    """With fewer, what is told changes; with as many as the study's, or more than there are, it does not."""
+    told = []
+    for number in (None, 20, 100, 1):
+        tell_series(done / "run", [done / "observed.csv"], done / "stations.csv", tmp_path / f"{number}", neighbours=number)
+        told.append(
+            [pl.read_parquet(tmp_path / f"{number}" / f"{n}.parquet")["value"] for n in ("filled-gaps", "forecast-days")]
+        )
+    for usual, same, more, one in zip(*told, strict=True):
+        assert (usual == same).all()
+        assert (usual == more).all()
+        assert (usual != one).any()
+    with pytest.raises(StudyError, match=r"method\.neighbours"):
+        tell_series(done / "run", [done / "observed.csv"], done / "stations.csv", tmp_path, neighbours=0)
+
+
+def test_attention_of_coarse_steps_is_drawn_by_the_hour():
+    weights = np.full((4, 56), 1 / 56)  # two weeks of six hours each
+    (axes,) = figures.attention_of_heads(weights, 6).axes
+    assert axes.lines[0].get_xdata()[[0, 1, -1]].tolist() == [-330, -324, 0]
+
+
+def test_a_table_without_a_value_of_one_variable_is_told_nonetheless(done, tmp_path):
+    table = pl.read_csv(done / "observed.csv", infer_schema=False).filter(pl.col("time") >= "2020-04-01")
+    table.with_columns(T=pl.lit(None)).write_csv(tmp_path / "table.csv")
+    ledger = tell_series(done / "run", [tmp_path / "table.csv"], done / "stations.csv", tmp_path / "told")
+    assert ("t2m", "no station has a value of it") in {(e.what, e.why) for e in ledger.entries}
+    assert pl.read_parquet(tmp_path / "told" / "forecast-days.parquet")["value"].is_finite().all()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from dataclasses import replace
 from datetime import datetime
 
@@ -157,6 +158,12 @@ def test_a_step_that_is_never_known_is_named(which, part, tmp_path):
     task.windows.wanted[..., 1] = torch.nan
     with pytest.raises(StudyError, match=f"no value is known 2 steps after the moments of {part}"):
         learn_voice(task, [task.parts], SeriesMethod(name="aqnet"), tmp_path, seed=0, study="one")
+
+
+def test_patchtst_without_its_library_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)  # as if it were not installed
+    with pytest.raises(StudyError, match=r'transformers is not installed. Run `pip install "airloom\[series\]"`'):
+        beside("patchtst").network(SeriesMethod(name="aqnet"))
 
 
 def test_a_fold_of_hidden_stations_needs_no_voice_but_the_networks(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from airloom.errors import StudyError
 from airloom.methods.aqnet import around
 from airloom.methods.aqnet.baselines import BASELINES, Case
+from airloom.methods.aqnet.figures import skill_by_lead
 from airloom.methods.aqnet.hours import Hours, Scaler, clock, last_seen
 from airloom.methods.aqnet.learn import blocks
 from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Reanalyser, Seen, around_of
@@ -28,6 +29,46 @@ def test_the_scaler_sees_training_hours_and_known_stations_alone():
     found.data["pm2p5"][200:] = 1e6
     found.data["pm2p5"][:, 3:] = 1e6
     assert Scaler.of(found, train, known) == before
+
+
+def with_variable(name, early, late):
+    """A network's hours with one more variable, the first 200 of them one value and the other 200 another."""
+    found = series(gaps=0)
+    values = np.repeat([early, late], 200).astype(np.float32)[:, None].repeat(STATIONS, 1)
+    found.data[name] = ("time", "station"), values
+    return found
+
+
+def test_a_variable_that_begins_after_training_is_left_out():
+    found = with_variable("sp", np.nan, 101_000)
+    scaler = Scaler.of(found, np.arange(400) < 200, np.ones(STATIONS, bool))
+    hours = Hours.of(found, scaler, ["pm2p5"])
+    assert hours.channels == ("pm2p5", "log pm2p5", "t2m")
+    assert hours.values.abs().max() < 10  # deviations, no pressures
+
+
+def test_a_variable_that_a_table_lacks_is_missing_throughout():
+    scaler = Scaler.of(with_variable("so2", 10, 30), np.ones(400, bool), np.ones(STATIONS, bool))
+    hours = Hours.of(series(gaps=0), scaler, ["pm2p5"])
+    so2 = hours.channels.index("so2")
+    assert hours.channels == ("pm2p5", "log pm2p5", "t2m", "so2", "log so2")
+    assert not hours.there[..., so2:].any()
+    assert not hours.values[..., so2:].any()
+    assert Hours.of(with_variable("so2", 10, 30), scaler, ["pm2p5"]).values[0, 0, so2] == -1  # (10 − 20) / 10
+
+
+def test_a_variable_that_was_not_learnt_of_is_left_out():
+    scaler = Scaler.of(series(gaps=0), np.ones(400, bool), np.ones(STATIONS, bool))
+    assert Hours.of(with_variable("so2", 10, 30), scaler, ["pm2p5"]).channels == ("pm2p5", "log pm2p5", "t2m")
+
+
+def test_weather_ahead_and_targets_need_a_value_to_learn_from():
+    found = with_variable("sp", np.nan, 101_000)
+    scaler = Scaler.of(found, np.arange(400) < 200, np.ones(STATIONS, bool))
+    with pytest.raises(StudyError, match=r"ahead: sp has no value .* Leave it out of ahead"):
+        Forecasts.of(Hours.of(found, scaler, ["pm2p5"]), HOURLY, 3, 1, ["sp"])
+    with pytest.raises(StudyError, match=r"target: o3 has no value .* verification\.test"):
+        Hours.of(found, scaler, ["o3"])
 
 
 def test_a_forecast_sees_nothing_that_comes_later():
@@ -267,6 +308,33 @@ def test_scores_are_of_values_that_all_models_tell():
     assert (ours["rmse"], ridge["rmse"]) == pytest.approx((1, 2))
     assert ridge["rmse_difference"] == pytest.approx(-1)
     assert ours["weeks"] == 2
+
+
+def test_a_model_that_tells_nothing_stands_in_no_row_and_ours_must():
+    hours, observed = BEGIN + np.arange(4), np.arange(4.0)[:, None]
+    nothing = np.full((4, 1), np.nan)
+    (row,) = rows_of(
+        Told("gaps", "gaps", 0.3, hours, observed, {"aqnet": observed + 1, "inverse-distance": nothing}), draws=100, seed=0
+    )
+    assert (row["model"], row["n"], row["rmse"]) == ("aqnet", 4, 1)
+    told = Told("gaps", "gaps", 0.3, hours, observed, {"aqnet": nothing, "linear-in-time": observed})
+    with pytest.raises(
+        StudyError, match=r"gaps, gaps 0\.3: no hour of the test was observed and told by all of aqnet, linear-in-time"
+    ):
+        rows_of(told, draws=100, seed=0)
+
+
+def test_skill_of_a_single_week_is_drawn_without_intervals():
+    hours, observed = BEGIN + np.arange(50), np.arange(50.0)[:, None]
+    rows = [
+        row
+        for lead in (1, 2)
+        for row in rows_of(Told("hours", "seen", lead, hours, observed, {"aqnet": observed + lead}), draws=100, seed=0)
+    ]
+    assert [r["rmse_ci"] for r in rows] == [None, None]
+    r2, rmse = skill_by_lead(rows, "lead").axes
+    assert [line.get_ydata().tolist() for line in rmse.lines] == [[1, 2]]
+    assert not r2.collections
 
 
 def test_weather_known_ahead_is_not_known_at_a_hidden_station():

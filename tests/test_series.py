@@ -57,10 +57,22 @@ def test_clocks_that_change(tmp_path):
     assert [e.why for e in found.ledger.entries] == ["the hour does not exist on the clock of Europe/Madrid"]
 
 
+def test_ends_of_hours_on_a_clock_that_changes(tmp_path):
+    """A label is what the clock shows when its hour ends: in March 3 o'clock follows 1, in October 2 o'clock comes twice."""
+    rows = "".join(f"A,2020,3,29,{h},1,0,1,N\n" for h in (1, 3, 4)) + "".join(
+        f"A,2020,10,25,{h},1,0,1,N\n" for h in (1, 2, 2, 3)
+    )
+    found = opened(tmp_path, HEAD + rows, timezone="Europe/Madrid", marks="end")
+    hours = [f"{t:%m-%d %H}" for t in found.hourly["start"]]
+    assert hours == ["03-28 23", "03-29 00", "03-29 01", "10-24 22", "10-24 23", "10-25 00", "10-25 01"]
+    assert not found.ledger.entries
+
+
 @pytest.mark.parametrize(
     ("text", "places", "columns", "said"),
     [
         (HEAD + "A,2020,1,1,8,much,1,1,N\n", PLACES, COLUMNS, "'much' in column 'PM2.5' is no number"),
+        (HEAD + "A,2020,2,30,8,1,1,1,N\n", PLACES, COLUMNS, "2020-2-30 in columns year, month and day is no date"),
         ("station,PM2.5\nA,1\n", PLACES, {"pm2p5": COLUMNS["pm2p5"]}, "no column 'year'"),
         (HEAD + "A,2020,1,1,8,1,1,1,N\n", PLACES, {"o3": Column("O3", "ug m-3")}, "no column 'O3'"),
         (HEAD + "A,2020,1,1,8,1,1,1,N\n", PLACES, {"t2m": Column("TEMP", "hPa")}, "'hPa' is no unit of t2m"),
@@ -77,9 +89,44 @@ def test_what_cannot_be_read_is_named(tmp_path, text, places, columns, said):
         opened(tmp_path, text, places=places, columns=columns)
 
 
-def test_a_time_between_hours_is_refused(tmp_path):
-    with pytest.raises(DataError, match="2020-01-01 08:30:00, not on a full hour"):
-        opened(tmp_path, "station,time,PM2.5\nA,2020-01-01 08:30,1\n", columns={"pm2p5": COLUMNS["pm2p5"]})
+@pytest.mark.parametrize(
+    ("time", "timezone", "said"),
+    [
+        ("2020-01-01 08:30", "UTC", "station A has a value at 2020-01-01 08:30 UTC, not on a full hour"),
+        ("2020-01-01 08:00", "Asia/Kolkata", "at 2020-01-01 02:30 UTC, .*the clock of Asia/Kolkata"),
+        ("2020-01-01 08:00+05:30", "UTC", "at 2020-01-01 02:30 UTC"),
+    ],
+)
+def test_a_time_between_hours_is_refused(tmp_path, time, timezone, said):
+    columns = {"pm2p5": COLUMNS["pm2p5"]}
+    with pytest.raises(DataError, match=said):
+        opened(tmp_path, f"station,time,PM2.5\nA,{time},1\n", columns=columns, timezone=timezone)
+    archive(tmp_path / "hours.npz", time=[time])
+    with pytest.raises(DataError, match=said):
+        HourlyArray().open([tmp_path / "hours.npz"], tmp_path / "places.csv", columns, timezone=timezone)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.9])
+def test_half_an_archive_is_named(tmp_path, share):
+    (tmp_path / "places.csv").write_text(PLACES)
+    path = tmp_path / "hours.npz"
+    archive(path, time=["2020-01-01T08"] * 100)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(DataError, match=r"hours\.npz: is no archive .* Fetch it again"):
+        HourlyArray().open([path], tmp_path / "places.csv", {"pm2p5": COLUMNS["pm2p5"]})
+
+
+def test_full_hours_of_utc_on_a_clock_between_them(tmp_path):
+    columns = {"pm2p5": COLUMNS["pm2p5"]}
+    found = opened(tmp_path, "station,time,PM2.5\nA,2020-01-01 08:30,1\n", columns=columns, timezone="Asia/Kolkata")
+    assert str(found.hourly["start"][0]) == "2020-01-01 03:00:00+00:00"  # five hours and a half before
+
+
+def archive(path, **others):
+    """Hours of the stations of PLACES."""
+    hours = np.ones((len(others["time"]), 2, 1))
+    given = {"data": hours, "lon": [116.4, 116.5], "lat": [39.9, 40.0], "pollutant": np.array(["PM2.5"]), **others}
+    np.savez(path, **given)
 
 
 def test_an_archive_is_read_without_unpickling(tmp_path):

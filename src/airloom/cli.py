@@ -182,14 +182,19 @@ def series(
     stations: Annotated[Path, Parameter(help="Table of where they stand: station, lon, lat.")],
     out: Annotated[Path, Parameter(help="Folder of what is told.")] = Path("series"),
     map_: Annotated[
-        datetime | None, Parameter(name="--map", help="An hour (UTC) of which to draw a map, as 2017-01-01T06:00.")
+        datetime | None,
+        Parameter(name="--map", help="An hour (UTC, or with its offset) of which to draw a map, as 2017-01-01T06:00."),
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        Parameter(help="Nearest stations that say something of another; as in the study by default. Maps ask all stations."),
     ] = None,
 ) -> None:
     """Fill the gaps of station series and forecast them, with trained networks; the stations may be new."""
     from airloom.methods.aqnet.live import tell_series
 
     with _shown() as show:
-        ledger = tell_series(run, observations, stations, out, hour=map_, progress=show)
+        ledger = tell_series(run, observations, stations, out, hour=map_, neighbours=neighbours, progress=show)
     _tell_left_out(ledger)
     print(out)
 

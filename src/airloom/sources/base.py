@@ -148,7 +148,7 @@ class SeriesSource(ABC):
             metadata: table of the stations with `station`, `lon`, `lat`.
             columns: what each variable is called there, and its unit.
             timezone: clock of times that carry no offset.
-            marks: whether a time is the start or the end of its hour.
+            marks: whether a time is what the clock shows when its hour starts, or ends.
 
         Raises:
             StudyError: the time zone is unknown.

@@ -1,5 +1,6 @@
 """Clocks: times as files write them, and local hours as UTC."""
 
+from datetime import UTC, datetime
 from typing import Literal
 from zoneinfo import available_timezones
 
@@ -7,6 +8,15 @@ import polars as pl
 
 from airloom.errors import DataError, StudyError, nearest
 from airloom.ledger import Ledger
+
+
+def utc(time: datetime) -> datetime:
+    """A time as UTC, naive; one that carries no offset is UTC.
+
+    >>> utc(datetime.fromisoformat("2016-05-12T19:00+08:00")), utc(datetime(2016, 5, 12, 11))
+    (datetime.datetime(2016, 5, 12, 11, 0), datetime.datetime(2016, 5, 12, 11, 0))
+    """
+    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
 
 
 def times(column: pl.Series, where: str) -> pl.Series:
@@ -72,6 +82,26 @@ def to_utc(rows: pl.DataFrame, timezone: str, ledger: Ledger) -> pl.DataFrame:
     second = folds.filter(pl.col("order") > 0).select("index", second=pl.lit(True))
     rows = rows.with_row_index().join(second, on="index", how="left", maintain_order="left")
     return rows.with_columns(start=pl.when("second").then("later").otherwise("start"))
+
+
+def hourly(rows: pl.DataFrame, timezone: str, marks: Literal["start", "end"], ledger: Ledger) -> pl.DataFrame:
+    """As `to_utc`, of rows that are hours; `start` is when each begins, though its time may mark its end.
+
+    An end is what the clock shows then: where it is put forward from 2 to 3, the hour that ends at that moment is marked 3.
+
+    Raises:
+        DataError: a time is no full hour of UTC.
+        StudyError: as `to_utc`.
+    """
+    rows = to_utc(rows, timezone, ledger)
+    odd = rows.filter(pl.col("start").dt.truncate("1h") != pl.col("start"))
+    if len(odd):
+        raise DataError(
+            f"station {odd['station'][0]} has a value at {odd['start'][0]:%Y-%m-%d %H:%M} UTC, not on a full hour ({len(odd)} such "
+            f"rows; times without an offset are read by the clock of {timezone}, stations.timezone). Average values to full hours "
+            "of UTC first."
+        )
+    return rows.with_columns(start=pl.col("start") - pl.duration(hours=1 if marks == "end" else 0))
 
 
 def _localised(times: pl.Series, timezone: str, ambiguous: Literal["earliest", "latest"]) -> pl.Series:

@@ -1,8 +1,10 @@
 """An array of hours, stations and pollutants in NumPy's archive, as research code passes series on."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import polars as pl
@@ -10,7 +12,7 @@ import polars as pl
 from airloom.errors import DataError
 from airloom.ledger import Ledger
 from airloom.sources.base import Column, SeriesRecords, SeriesSource
-from airloom.sources.clock import times, to_utc
+from airloom.sources.clock import hourly, times
 from airloom.sources.places_of import places_of
 from airloom.sources.tables import micrograms, require_columns
 
@@ -39,8 +41,7 @@ class HourlyArray(SeriesSource):
         """As `SeriesSource.open`; concentrations alone."""
         table, ledger = places_of(metadata), Ledger()
         rows = pl.concat([_rows(p, table, columns).with_columns(part=pl.lit(i)) for i, p in enumerate(observations)])
-        shift = pl.duration(hours=1 if marks == "end" else 0)
-        rows = to_utc(rows.with_columns(time=pl.col("time") - shift), timezone, ledger)
+        rows = hourly(rows, timezone, marks, ledger)
         return SeriesRecords(table, rows.select("station", "start", "part", *columns), ledger)
 
 
@@ -73,7 +74,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in ("data", "time", "lon", "lat", "pollutant")}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path}: is no archive of data, time, lon, lat and pollutant as plain arrays ({error}). Fetch it again."
         ) from error

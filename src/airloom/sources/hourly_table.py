@@ -9,7 +9,7 @@ import polars as pl
 from airloom.errors import DataError, nearest
 from airloom.ledger import Ledger
 from airloom.sources.base import SERIES, Column, SeriesRecords, SeriesSource
-from airloom.sources.clock import times, to_utc
+from airloom.sources.clock import hourly, times
 from airloom.sources.members import Member, members
 from airloom.sources.places_of import places_of
 from airloom.sources.tables import identifiers, micrograms, numbers, read_table, require_columns
@@ -58,15 +58,7 @@ class HourlyTable(SeriesSource):
         parts = [_rows(m, columns).with_columns(part=pl.lit(i)) for i, m in enumerate(members(observations))]
         if len({part.schema["time"] for part in parts}) > 1:
             raise DataError("some files of observations give times with an offset from UTC, some without; open them apart.")
-        rows = pl.concat(parts)
-        odd = rows.filter(pl.col("time").dt.truncate("1h") != pl.col("time"))
-        if len(odd):
-            raise DataError(
-                f"station {odd['station'][0]} has a value at {odd['time'][0]}, not on a full hour ({len(odd)} such rows). "
-                "Average what is finer first."
-            )
-        shift = pl.duration(hours=1 if marks == "end" else 0)
-        rows = to_utc(rows.with_columns(time=pl.col("time") - shift), timezone, ledger)
+        rows = hourly(pl.concat(parts), timezone, marks, ledger)
         values = [c for c in rows.columns if c in SERIES]
         return SeriesRecords(places_of(metadata), rows.select("station", "start", "part", *values), ledger)
 
@@ -92,8 +84,15 @@ def _time(table: pl.DataFrame, where: str) -> pl.Series:
         return times(table["time"], where)
     require_columns(table, CLOCK, where, "Hours are told by a column time, or by year, month, day and hour.")
     parts = pl.DataFrame({c: numbers(table[c], where).cast(pl.Int32) for c in CLOCK})
-    day = pl.date("year", "month", "day").cast(pl.Datetime("us"))
-    return times(parts.select(time=day + pl.duration(hours="hour"))["time"], where)
+    written = pl.format("{}-{}-{}", "year", "month", "day")
+    parts = parts.with_columns(written=written, day=written.str.to_date("%Y-%m-%d", strict=False))
+    odd = parts.filter(pl.col("day").is_null() & pl.col("written").is_not_null())
+    if len(odd):
+        raise DataError(
+            f"{where}: {odd['written'][0]} in columns year, month and day is no date ({len(odd)} such rows). Correct these rows, or "
+            "leave them out of the file."
+        )
+    return times(parts.select(time=pl.col("day").cast(pl.Datetime("us")) + pl.duration(hours="hour"))["time"], where)
 
 
 def _wind(table: pl.DataFrame, column: Column, where: str) -> dict[str, pl.Series]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from airloom.errors import StudyError
 from airloom.learn.checkpoint import load_weights, save_weights
 from airloom.learn.steps import STATE
 from airloom.learn.stop import Stopped, stop_asked
@@ -48,12 +49,17 @@ class PatchTST(nn.Module):
     """PatchTST (Nie et al., 2023) as the library transformers has it, each station by itself.
 
     It was made for few channels: all that is given is first mixed into MIXED series, among which channels attend to each other. The clock joins at the end.
+
+    Raises:
+        StudyError: transformers is not installed.
     """
 
     def __init__(self, channels: int, window: int, targets: int, steps: int, preset: Preset, ahead: int) -> None:
         super().__init__()
-        from transformers import PatchTSTConfig, PatchTSTForPrediction
-
+        try:
+            from transformers import PatchTSTConfig, PatchTSTForPrediction
+        except ImportError as error:
+            raise StudyError('patchtst: transformers is not installed. Run `pip install "airloom[series]"`.') from error
         self.shape = targets, steps
         length, stride = PATCH.get(window, (max(2, window // 3), max(1, window // 6)))
         config = PatchTSTConfig(

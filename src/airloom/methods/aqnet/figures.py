@@ -30,9 +30,9 @@ def skill_by_lead(rows: Sequence[Mapping[str, Any]], across: str) -> Figure:
             width = 2.2 if model == OURS else 1.2
             line = "o--" if model == ALONE else "o-"
             axes.plot(leads, values, line, color=colours[model], linewidth=width, markersize=3.5, label=title(model))
-            if model == OURS:
-                low, high = zip(*(r[f"{score}_ci"] for r in own), strict=True)
-                axes.vlines(leads, low, high, color=colours[model], linewidth=1)
+            between = [(r["lead"], *r[f"{score}_ci"]) for r in own if r[f"{score}_ci"]]  # none of a single week
+            if model == OURS and between:
+                axes.vlines(*zip(*between, strict=True), color=colours[model], linewidth=1)
         axes.set(xlabel=across, ylabel=label, xticks=sorted({r["lead"] for r in rows}))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure
@@ -58,11 +58,7 @@ def weeks(
         axes.plot(times, observed[:, number], color=INK, linewidth=1, label="observed")
         axes.plot(times, told[:, number], color=PHASES[3], linewidth=1.2, label=what)
         axes.set(title=name, ylabel=UNITS if number == len(names) // 2 else None, ylim=(0, None))
-    locator = AutoDateLocator()
-    panels[-1].xaxis.set_major_locator(locator)
-    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    return figure
+    return _dated(figure)
 
 
 @rc_context(STYLE)
@@ -82,11 +78,13 @@ def error_map(lon: np.ndarray, lat: np.ndarray, errors: Mapping[str, np.ndarray]
 
 
 @rc_context(STYLE)
-def attention_of_heads(weights: np.ndarray) -> Figure:
-    """How much each hour of the window is attended to, by head (paper 004, Fig. 4); on (head, hour), the last hour last."""
+def attention_of_heads(weights: np.ndarray, coarse: int) -> Figure:
+    """How much each step of the window is attended to, by head (paper 004, Fig. 4); on (head, step), a step of `coarse` hours, the last one
+    last.
+    """
     figure = Figure(figsize=(8.2, 2.4))
     axes = figure.add_subplot()
-    ago = np.arange(1 - weights.shape[1], 1)
+    ago = coarse * np.arange(1 - weights.shape[1], 1)
     for number, (own, colour) in enumerate(zip(weights, (PHASES[3], BASELINE, *OTHERS[1:]), strict=False)):
         axes.plot(ago, own * weights.shape[1], color=colour, linewidth=1.3, label=f"head {number + 1}")
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
@@ -124,11 +122,24 @@ def what_comes(
         axes.fill_between(times, own["low"], own["high"], color=PHASES[1], alpha=0.5, linewidth=0, label=f"{level:.0%}")
         axes.plot(times, own["value"], "o-", color=PHASES[3], linewidth=1.2, markersize=2.5, label="told")
         axes.set(title=name, ylabel=UNITS if number == len(names) // 2 else None, ylim=(0, None))
-    locator = AutoDateLocator()
-    panels[-1].xaxis.set_major_locator(locator)
-    panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    return figure
+    return _dated(figure)
+
+
+@rc_context(STYLE)
+def filled(tables: Sequence[pl.DataFrame], names: Sequence[str], level: float) -> Figure:
+    """Hours of some stations [µg m⁻³], each a table of time, value, low, high and told: what was observed, and what gaps were filled with, with
+    its intervals of a `level`.
+    """
+    figure = Figure(figsize=(8.2, 1.8 * len(names) + 0.4))
+    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    for number, (axes, name, own) in enumerate(zip(panels, names, tables, strict=True)):
+        times, told, value = own["time"].to_list(), own["told"].to_numpy(), own["value"].to_numpy()
+        between = times, own["low"], own["high"]  # an hour each, no wider than the line where it was observed
+        axes.fill_between(*between, step="mid", color=PHASES[1], alpha=0.5, linewidth=0, label=f"{level:.0%}")
+        axes.plot(times, np.where(told, np.nan, value), color=INK, linewidth=1, label="observed")
+        axes.plot(times, np.where(told, value, np.nan), "o-", color=PHASES[3], linewidth=1, markersize=2, label="filled")
+        axes.set(title=name, ylabel=UNITS if number == len(names) // 2 else None, ylim=(0, None))
+    return _dated(figure)
 
 
 @rc_context(STYLE)
@@ -144,4 +155,13 @@ def map_of_hour(
     axes.scatter(stations["lon"], stations["lat"], c=observed, s=46, edgecolor="white", linewidth=0.9, **options)
     axes.set(title=heading, xlabel="longitude [°E]", ylabel="latitude [°N]", aspect=1 / np.cos(np.radians(lat.mean())))
     figure.colorbar(shown, ax=axes, shrink=0.85, label=UNITS, extend="max")
+    return figure
+
+
+def _dated(figure: Figure) -> Figure:
+    """With dates below the lowest panel of series, and one legend for all."""
+    locator = AutoDateLocator()
+    figure.axes[-1].xaxis.set_major_locator(locator)
+    figure.axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure

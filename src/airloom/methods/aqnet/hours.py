@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from airloom.errors import StudyError
 from airloom.series import Series
 from airloom.sources.base import SERIES
 
@@ -30,12 +31,12 @@ class Scaler:
     def of(cls, series: Series, hours: np.ndarray, stations: np.ndarray) -> "Scaler":
         """Of the values at `hours` and `stations`, both bool.
 
-        A variable that has no value there counts as one of mean 0 and deviation 1.
+        A variable that has no value there is left out: how large it is when it comes, nobody knows yet.
         """
         found = {n: v[hours][:, stations] for n, v in _channels(series).items()}
-        there = {n: v[np.isfinite(v)].astype(float) for n, v in found.items()}
-        mean = {n: float(v.mean()) if v.size else 0.0 for n, v in there.items()}
-        return cls(mean, {n: float(v.std()) or 1.0 if v.size else 1.0 for n, v in there.items()}, series.middle)
+        there = {n: v[np.isfinite(v)].astype(float) for n, v in found.items() if np.isfinite(v).any()}
+        mean = {n: float(v.mean()) for n, v in there.items()}
+        return cls(mean, {n: float(v.std()) or 1.0 for n, v in there.items()}, series.middle)
 
     def normalised(self, name: str, values: np.ndarray) -> np.ndarray:
         """Values of a channel in its deviations from its mean, float32."""
@@ -76,8 +77,20 @@ class Hours:
 
     @classmethod
     def of(cls, series: Series, scaler: Scaler, targets: Sequence[str], *, cyclic: bool = True) -> "Hours":
-        """Of screened series; without the cyclic encoding the clock tells hour, weekday and day of the year as shares of their turns."""
-        every = {n: scaler.normalised(n, v) for n, v in _channels(series).items()}
+        """Of screened series; without the cyclic encoding the clock tells hour, weekday and day of the year as shares of their turns.
+
+        Channels are the scaler's: of the series' other variables nothing is seen, and what the series lack is missing throughout.
+
+        Raises:
+            StudyError: the scaler knows nothing of a target.
+        """
+        if unknown := [t for t in targets if t not in scaler.mean]:
+            raise StudyError(
+                f"target: {unknown[0]} has no value at the hours and stations that are learnt from. Choose a later "
+                "verification.test, a longer period, or another target."
+            )
+        found, nothing = _channels(series), np.full((len(series.hours), len(series.stations)), np.nan)
+        every = {n: scaler.normalised(n, found.get(n, nothing)) for n in scaler.mean}
         stacked = torch.from_numpy(np.stack(list(every.values()), -1))
         places = np.stack(series.metres(scaler.middle), -1)
         offsets = places[None] - places[:, None]  # (place, station, 2)

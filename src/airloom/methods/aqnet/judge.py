@@ -120,7 +120,7 @@ class Judge:
             "lead": told.lead,
             "nominal": level,
             "coverage": float(inside.mean()),
-            "coverage_ci": interval((drawn @ hits) / (drawn @ number)),
+            "coverage_ci": interval((drawn @ hits) / (drawn @ number)) if len(known) > 1 else None,
             "width": float((high - low)[there].mean()),
         }
 
@@ -135,7 +135,7 @@ class Judge:
     def _spatial(self, values: np.ndarray) -> dict[str, np.ndarray]:
         """What stations that are seen say of those of each fold, on (hour, station)."""
         x, y = self.series.metres(self.series.middle)
-        before = self.series.hours < np.datetime64(self.study.verification.test.replace(tzinfo=None), "h")
+        before = self.series.hours < np.datetime64(self.study.verification.test, "h")
         learnt = self.observed[before][::24].astype(float)
         found = {n: np.full(values.shape, np.nan) for n in ("nearest", "inverse-distance", "kriging")}
         for fold in np.unique(self.folds):

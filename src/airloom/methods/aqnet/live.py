@@ -1,6 +1,7 @@
 """`airloom series`: tables of stations to series without gaps, forecasts, and maps of single hours, with networks that are trained."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
-from airloom.errors import CheckpointError, DataError
+from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.files import whole
 from airloom.ledger import Ledger
 from airloom.methods.aqnet import figures
@@ -20,10 +21,13 @@ from airloom.methods.aqnet.tell import forecast, reanalyse
 from airloom.progress import Progress, quiet
 from airloom.series import Series, screen_series
 from airloom.sources.base import METADATA, Column
+from airloom.sources.clock import utc
 from airloom.sources.registry import HOURLY
+from airloom.study import changed
 
 SHOWN = 0.8  # level of the intervals in tables
-DRAWN = 4  # stations on the plot
+DRAWN = 4  # stations on a plot
+STRETCH = 14 * 24  # hours of filled series on it
 CELLS = 40  # of a map's longer edge
 AT_ONCE = 200  # of them
 RIM = 0.15  # share of the network's extent that a map shows around it
@@ -36,19 +40,21 @@ def tell_series(
     out: Path,
     *,
     hour: datetime | None = None,
+    neighbours: int | None = None,
     progress: Progress = quiet,
 ) -> Ledger:
     """What the networks of a run tell of tables of stations, which may be others than they learnt from.
 
     Writes to the folder `out`, as CSV and parquet: `filled-TASK`, every hour of every station with what was observed or told; for each
-    forecast task `forecast-TASK`, what comes after the tables' last hour; plots; and with `hour` a map of that hour.
+    forecast task `forecast-TASK`, what comes after the tables' last hour; plots of both; and with `hour` a map of that hour.
 
     Arguments:
         run: folder of an evaluated run of an `aqnet` study, whose `stations` part says how tables are read.
         observations: tables.
         metadata: where their stations stand.
         out: folder.
-        hour: UTC, of a map.
+        hour: of a map; UTC where it carries no offset.
+        neighbours: nearest stations that say something of another, where they are not as many as the study says; maps ask all.
         progress: as everywhere.
 
     Returns:
@@ -56,11 +62,19 @@ def tell_series(
 
     Raises:
         CheckpointError: the run holds no models.
+        StudyError: a map is asked of a run without a reanalysis, or less than one neighbour.
         DataError: the tables are broken, have fewer hours than a window, or do not hold the hour.
     """
     models = [Model.load(p) for p in sorted(run.glob("model-*.safetensors"))]
     if not models:
         raise CheckpointError(f"{run}: holds no model-….safetensors. Name the folder of an `aqnet` run that was evaluated.")
+    if neighbours is not None:
+        models = [replace(m, study=changed(m.study, {"method.neighbours": neighbours})) for m in models]
+    if hour is not None and not any(isinstance(m.task, Reanalysis) for m in models):
+        names = ", ".join(m.task.name for m in models)
+        raise StudyError(
+            f"--map: {run} holds {names}, and no reanalysis, which maps need. Leave it out, or name another run."
+        )
     series = _read(models[0], observations, metadata)
     longest = max(m.task.window for m in models)
     if len(series.hours) < longest:
@@ -69,7 +83,9 @@ def tell_series(
         )
     for model in models:
         if isinstance(model.task, Reanalysis):
-            _write(_filled(model, series, progress), out / f"filled-{model.task.name}")
+            filled = _filled(model, series, progress)
+            _write(filled, out / f"filled-{model.task.name}")
+            _plot_filled(filled, series, out / f"filled-{model.task.name}.png")
             if hour is not None:
                 _map(model, series, hour, out)
         elif model.task.ahead:
@@ -158,12 +174,36 @@ def _plot(model: Model, series: Series, told: pl.DataFrame, path: Path) -> None:
         drawn.savefig(aside, dpi=160)
 
 
+def _plot_filled(table: pl.DataFrame, series: Series, path: Path) -> None:
+    """The two weeks in which most was told, of the stations that lacked most."""
+    told = table["told"].to_numpy().reshape(len(series.hours), -1)
+    part = fullest(told, STRETCH)
+    some = np.sort(np.argsort(-told[part].sum(0), kind="stable")[:DRAWN])
+    names = [series.stations[i] for i in some]
+    count = len(series.stations)
+    within = table[part.start * count : part.stop * count]
+    drawn = figures.filled([within.filter(pl.col("station") == n) for n in names], names, SHOWN)
+    with whole(path) as aside:
+        drawn.savefig(aside, dpi=160)
+
+
+def fullest(told: np.ndarray, most: int) -> slice:
+    """The stretch of at most so many hours in which most is told, bool on (hour, station); of several the middle one."""
+    length = min(most, len(told))
+    total = np.concatenate([[0], told.sum(1).cumsum()])
+    within = total[length:] - total[:-length]
+    (best,) = np.nonzero(within == within.max())
+    begin = int(best[len(best) // 2])
+    return slice(begin, begin + length)
+
+
 def _map(model: Model, series: Series, hour: datetime, out: Path) -> None:
     """Write and draw a map of one hour."""
-    at = int(np.searchsorted(series.hours, np.datetime64(hour.replace(tzinfo=None), "h")))
-    if at >= len(series.hours) or series.hours[at] != np.datetime64(hour.replace(tzinfo=None), "h"):
+    asked = np.datetime64(utc(hour))
+    at = int(np.searchsorted(series.hours, asked))
+    if at >= len(series.hours) or series.hours[at] != asked:
         raise DataError(
-            f"--map {hour:%Y-%m-%dT%H:00}: the tables hold {series.hours[0]} to {series.hours[-1]}. Name one of these hours."
+            f"--map {hour:%Y-%m-%dT%H:%M}: the tables hold {series.hours[0]} to {series.hours[-1]}. Name one of these hours."
         )
     lon, lat = _axes(series)
     places = np.stack(np.meshgrid(lon, lat), -1).reshape(-1, 2)

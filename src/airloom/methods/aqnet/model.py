@@ -105,8 +105,8 @@ class Model:
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
             raise CheckpointError(
-                f"{self.study.name}, {self.task.name}: the networks do not fit: {reason}. The tables must give the variables that "
-                "they were trained with; else train anew."
+                f"{self.study.name}, {self.task.name}: the networks do not fit: {reason}. Another airloom made them. Train and "
+                "evaluate the study anew, in another folder."
             ) from error
         return network.eval()
 

@@ -87,7 +87,7 @@ def _intervals(found: list[dict[str, Any]]) -> str:
         (
             f"{r['task']}, {r['what']}, {r['lead']:g}",
             f"{100 * r['nominal']:.0f}",
-            with_interval(100 * r["coverage"], [100 * c for c in r["coverage_ci"]], digits=1),
+            with_interval(100 * r["coverage"], r["coverage_ci"] and [100 * c for c in r["coverage_ci"]], digits=1),
             number(r["width"]),
         )
         for r in found
@@ -129,12 +129,13 @@ def _attention(run: "SeriesRun") -> Iterator[tuple[str, str]]:
             continue
         trained = run.trained_forecast(task)
         moments = trained.learning.parts.test[:: max(1, len(trained.learning.parts.test) // MOMENTS)][:MOMENTS]
-        drawn = figures.attention_of_heads(attended(trained, moments))
-        content = embed(
-            drawn,
-            "What the hours of the window are attended to, the mean over all hours that ask, stations and moments of the test.",
+        drawn = figures.attention_of_heads(attended(trained, moments), task.coarse)
+        steps = "hours" if task.coarse == 1 else f"means of {task.coarse} hours"
+        caption = (
+            f"What the {steps} of the window are attended to, the mean over all that ask, stations and moments of the test."
         )
-        if task.means == "day":
+        content = embed(drawn, caption)
+        if task.means == "day" and task.window >= 24:
             caption = (
                 "How far a forecast day follows each day that is seen: the mean size of its derivative with respect to that day's "
                 "inputs, times these; rows add up to 1. Attention itself lies among the hours that are seen and knows no day to come."
@@ -144,7 +145,7 @@ def _attention(run: "SeriesRun") -> Iterator[tuple[str, str]]:
 
 
 def attended(trained: Trained, moments: np.ndarray) -> np.ndarray:
-    """Mean attention to each hour of the window, by head, on (head, hour)."""
+    """Mean attention to each step of the window, by head, on (head, step)."""
     windows, network = trained.learning.windows, trained.networks[0]
     lesson = windows.lesson(moments, trained.known)
     assert isinstance(network, Forecaster)

@@ -242,7 +242,7 @@ class SeriesRun(Carrier[SeriesStudy]):
     def _reanalysed(self, task: Reanalysis) -> xr.Dataset:
         """The test's hours: blocks that were taken out, by share, and stations `hidden` in the folds, on (time, station)."""
         trained, hours = self._trained(self.reanalysing(task)), self.series.hours
-        begin = int(np.searchsorted(hours, np.datetime64(self.study.verification.test.replace(tzinfo=None), "h")))
+        begin = int(np.searchsorted(hours, np.datetime64(self.study.verification.test, "h")))
         span, shape = range(begin, len(hours)), (len(hours), len(self.folds))
         values = {}
         for share in task.gaps:
@@ -360,6 +360,12 @@ class SeriesRun(Carrier[SeriesStudy]):
         self.progress("read the stations' tables", 0, 1)
         records = source.open(self._files, self.data / part.metadata, columns, timezone=part.timezone, marks=part.marks)
         found = screen_series(records, (self.study.period.start, self.study.period.end), needed=self.study.target)
+        folds, stations = self.study.hidden.folds if self.study.hidden else 0, len(found.stations)
+        if folds > stations:
+            raise StudyError(
+                f"hidden.folds: {folds} folds of {stations} stations that are left; each fold hides at least one. Ask for at most "
+                f"{stations}, or leave out hidden."
+            )
         self.progress("read the stations' tables", 1, 1)
         found.write(self._series_folder, self._made_of)
         return found
@@ -385,7 +391,7 @@ class SeriesRun(Carrier[SeriesStudy]):
 
     def _scaler(self, fold: int | None) -> Scaler:
         """Of the training hours of the stations that a fold leaves."""
-        before = self.series.hours < np.datetime64(self.study.verification.test.replace(tzinfo=None), "h")
+        before = self.series.hours < np.datetime64(self.study.verification.test, "h")
         return Scaler.of(self.series, before, self._known(fold))
 
     def task(self, name: str) -> Task:

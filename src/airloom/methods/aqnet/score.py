@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from airloom.errors import StudyError
 from airloom.methods.aqnet.hours import MONDAY, WEEK
 from airloom.verify.scores import Moments, compared, scored
 
@@ -38,15 +39,25 @@ class Told:
 def rows_of(told: Told, *, draws: int, seed: int) -> list[dict[str, Any]]:
     """Scores of every model at the values that all of them tell, and how ours differ from each: a row a model, ready for JSON.
 
-    `weeks` is how many were resampled; `rmse_difference` and `r2_difference` are ours less the model's, with paired intervals.
+    `weeks` is how many were resampled; `rmse_difference` and `r2_difference` are ours less the model's, with paired intervals. A model
+    besides ours that tells nothing at all has no row: around a single station there is nobody to ask.
+
+    Raises:
+        StudyError: there is no such value.
     """
+    models = {m: v for m, v in told.models.items() if m == OURS or np.isfinite(v).any()}
     there = np.isfinite(told.observed)
-    for values in told.models.values():
+    for values in models.values():
         there &= np.isfinite(values)
+    if not there.any():
+        raise StudyError(
+            f"{told.task}, {told.what} {told.lead:g}: no hour of the test was observed and told by all of {', '.join(models)}. Choose "
+            "an earlier verification.test, a longer period, or stations with fewer gaps."
+        )
     row, _ = np.nonzero(there)
     week = (told.hours.astype("datetime64[h]").astype(int) - MONDAY) // WEEK
     known, week = np.unique(week[row], return_inverse=True)
-    sums = {m: Moments.by_day(v[there], told.observed[there], week, len(known)) for m, v in told.models.items()}
+    sums = {m: Moments.by_day(v[there], told.observed[there], week, len(known)) for m, v in models.items()}
     head = {"task": told.task, "what": told.what, "lead": told.lead}
     found = []
     for model, own in sums.items():

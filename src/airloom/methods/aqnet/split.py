@@ -47,7 +47,7 @@ def parts_of(hours: np.ndarray, moments: np.ndarray, first: int, reach: int, *, 
     found = _parts(hours, moments, first, reach, test, every, every - 1)
     for name in ("train", "validation", "test"):
         if not len(getattr(found, name)):
-            start, weeks = int(np.searchsorted(hours, _hour(test))), _weeks(reach)
+            start, weeks = int(np.searchsorted(hours, np.datetime64(test, "h"))), _weeks(reach)
             raise StudyError(
                 f"verification: the part {name} has no hour, of {len(hours)} with {start} before the test and every {every}. block "
                 f"of {weeks} weeks validating. Choose another test hour, or a longer period."
@@ -57,7 +57,7 @@ def parts_of(hours: np.ndarray, moments: np.ndarray, first: int, reach: int, *, 
 
 def _parts(hours: np.ndarray, moments: np.ndarray, first: int, reach: int, test: datetime, every: int, turn: int) -> Parts:
     """As `parts_of`; of every so many blocks the one whose `turn` it is validates."""
-    start = int(np.searchsorted(hours, _hour(test)))
+    start = int(np.searchsorted(hours, np.datetime64(test, "h")))
     block = (hours.astype(int) - MONDAY) // (WEEK * _weeks(reach))
     validates = block % every == turn
     begins, ends = moments + first, moments + first + reach - 1
@@ -72,8 +72,3 @@ def _parts(hours: np.ndarray, moments: np.ndarray, first: int, reach: int, test:
 def _weeks(reach: int) -> int:
     """Of a block, so that what is told fits in."""
     return math.ceil(reach / WEEK - 0.5) + 1
-
-
-def _hour(time: datetime) -> np.datetime64:
-    """Of UTC."""
-    return np.datetime64(time.replace(tzinfo=None), "h")

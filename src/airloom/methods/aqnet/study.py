@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from airloom.parts import Part, Period
 from airloom.sources.base import SERIES
+from airloom.sources.clock import utc
 
 Pollutant = Literal["pm2p5", "pm10", "no2", "o3", "so2", "co"]
 Measured = Literal["pm2p5", "pm10", "no2", "o3", "so2", "co", "t2m", "d2m", "sp", "tp", "u10", "v10", "wind"]
@@ -46,7 +47,9 @@ class SeriesStations(Part):
     observations: tuple[str, ...] = Field(min_length=1, description="File patterns below the data folder.")
     metadata: str = Field(description="Table of stations with station, lon, lat; below the data folder.")
     timezone: str = Field("UTC", description="Clock of times that carry no offset, as Asia/Shanghai.")
-    marks: Literal["start", "end"] = Field("start", description="Whether a time is the start or the end of its hour.")
+    marks: Literal["start", "end"] = Field(
+        "start", description="Whether a time is what the clock shows when its hour starts, or ends."
+    )
     variables: dict[Measured, MeasuredPart] = Field(min_length=1, description="What they measure, by canonical name.")
 
     @model_validator(mode="after")
@@ -130,13 +133,23 @@ class SeriesPractice(Part):
 class SeriesVerification(Part):
     """How series are scored."""
 
-    test: datetime = Field(description="From this hour (UTC) on nothing is learnt; scores are of it and later.")
+    test: datetime = Field(
+        description="From this hour (UTC, or with its offset) on nothing is learnt; scores are of it and later."
+    )
     validation: int = Field(8, ge=3, description="Every so-manieth block of weeks before it validates.")
     baselines: tuple[SeriesBaseline, ...] = Field(
         ("persistence", "climatology", "ridge", "gradient-boosting"),
         description="What stands beside forecasts, with the same inputs.",
     )
     draws: int = Field(1000, ge=100, description="Bootstrap draws of weeks for the 95 % intervals.")
+
+    @field_validator("test")
+    @classmethod
+    def _utc(cls, test: datetime) -> datetime:
+        hour = utc(test)
+        if hour != hour.replace(minute=0, second=0, microsecond=0):
+            raise ValueError(f"{hour:%Y-%m-%d %H:%M} UTC is no full hour")
+        return hour
 
 
 class SeriesStudy(Part):

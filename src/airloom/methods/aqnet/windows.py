@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from airloom.errors import StudyError
 from airloom.methods.aqnet.hours import Hours, last_seen
 from airloom.methods.aqnet.network import Seen
 
@@ -245,7 +246,16 @@ def latest(level: np.ndarray, length: int, within: int) -> np.ndarray:
 
 
 def _ahead(hours: Hours, reach: int, names: Sequence[str]) -> Tensor:
-    """Channels of the hours to come on (time, station, hour · channel); zeros after the last hour."""
+    """Channels of the hours to come on (time, station, hour · channel); zeros after the last hour.
+
+    Raises:
+        StudyError: nothing was learnt of one of them.
+    """
+    if unknown := [n for n in names if n not in hours.channels]:
+        raise StudyError(
+            f"ahead: {unknown[0]} has no value at the hours and stations that are learnt from. Leave it out of ahead, or give "
+            "tables that hold it."
+        )
     columns = [hours.channels.index(n) for n in names]
     time, stations = hours.values.shape[:2]
     padded = torch.cat([hours.values[..., columns], torch.zeros(reach, stations, len(columns))])
