@@ -329,6 +329,27 @@ def test_new_tables_are_filled_forecast_and_mapped(done, tmp_path):
         tell_series(tmp_path, [tmp_path / "table.csv"], tmp_path / "places.csv", tmp_path / "told")
 
 
+def test_places_without_a_station_are_told_and_change_nothing_at_stations(done, tmp_path):
+    spots = pl.DataFrame({"station": ["school", "park"], "lon": [116.15, 116.25], "lat": [40.15, 40.1]})
+    spots.write_csv(tmp_path / "spots.csv")
+    tables = [done / "observed.csv"], done / "stations.csv"
+    tell_series(done / "run", *tables, tmp_path / "plain")
+    tell_series(done / "run", *tables, tmp_path / "told", places=tmp_path / "spots.csv")
+    for name in ("filled-gaps", "forecast-days"):
+        plain, told = (pl.read_parquet(tmp_path / of / f"{name}.parquet") for of in ("plain", "told"))
+        assert plain["station"].to_list() == told["station"].to_list()
+        np.testing.assert_allclose(told["value"], plain["value"], rtol=1e-4)
+    for name in ("gaps", "days"):
+        found = pl.read_parquet(tmp_path / "told" / f"places-{name}.parquet")
+        assert set(found["station"]) == {"school", "park"}
+        assert found["value"].is_finite().all()
+        assert (found["low"] <= found["high"]).all()
+        assert "told" not in found.columns
+    spots.with_columns(station=pl.Series(["school", "S0"])).write_csv(tmp_path / "spots.csv")
+    with pytest.raises(DataError, match="S0 is a station of the tables as well"):
+        tell_series(done / "run", *tables, tmp_path / "told", places=tmp_path / "spots.csv")
+
+
 def test_a_map_needs_a_reanalysis(done, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model-days.safetensors").symlink_to(done / "run" / "model-days.safetensors")

@@ -181,6 +181,9 @@ def series(
     *,
     stations: Annotated[Path, Parameter(help="Table of where they stand: station, lon, lat.")],
     out: Annotated[Path, Parameter(help="Folder of what is told.")] = Path("series"),
+    places: Annotated[
+        Path | None, Parameter(help="Table of places without a station, to be told as well: station (a name), lon, lat.")
+    ] = None,
     map_: Annotated[
         datetime | None,
         Parameter(name="--map", help="An hour (UTC, or with its offset) of which to draw a map, as 2017-01-01T06:00."),
@@ -190,11 +193,13 @@ def series(
         Parameter(help="Nearest stations that say something of another; as in the study by default. Maps ask all stations."),
     ] = None,
 ) -> None:
-    """Fill the gaps of station series and forecast them, with trained networks; the stations may be new."""
+    """Fill the gaps of station series and forecast them, with trained networks; the stations may be new, or none."""
     from airloom.methods.aqnet.live import tell_series
 
     with _shown() as show:
-        ledger = tell_series(run, observations, stations, out, hour=map_, neighbours=neighbours, progress=show)
+        ledger = tell_series(
+            run, observations, stations, out, places=places, hour=map_, neighbours=neighbours, progress=show
+        )
     _tell_left_out(ledger)
     print(out)
 

@@ -72,6 +72,12 @@ class Series:
         lon, lat = (self.table[c].to_numpy().astype(float) for c in ("lon", "lat"))
         return (lon - middle[0]) * 111_320 * np.cos(np.radians(middle[1])), (lat - middle[1]) * 110_900
 
+    def with_places(self, places: pl.DataFrame) -> "Series":
+        """These stations, and after them others of which nothing but the place is known; METADATA on (place,)."""
+        names = places["station"].to_list()
+        empty = xr.full_like(self.data.isel(station=[0] * len(names)), np.nan).assign_coords(station=names)
+        return Series(pl.concat([self.table, places]), xr.concat([self.data, empty], "station"), self.ledger)
+
     def write(self, folder: Path, made_of: str) -> None:
         """Keep them in a folder: `series.nc`, NetCDF of CF's time series, `stations.parquet` and `ledger.json`; `made_of` says of what."""
         with whole(folder / "stations.parquet") as aside:

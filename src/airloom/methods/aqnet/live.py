@@ -1,4 +1,4 @@
-"""`airloom series`: tables of stations to series without gaps, forecasts, and maps of single hours, with networks that are trained."""
+"""`airloom series`: tables of stations to series without gaps, forecasts, and series of places without a station, with networks that are trained."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import xarray as xr
 
 from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.files import whole
@@ -15,22 +14,19 @@ from airloom.ledger import Ledger
 from airloom.methods.aqnet import figures
 from airloom.methods.aqnet.calibrate import known_of
 from airloom.methods.aqnet.learn import Forecasting, Reanalysing
-from airloom.methods.aqnet.model import Model
+from airloom.methods.aqnet.mapped import draw_map
+from airloom.methods.aqnet.model import SHOWN, Model
 from airloom.methods.aqnet.study import Reanalysis
 from airloom.methods.aqnet.tell import forecast, reanalyse
 from airloom.progress import Progress, quiet
 from airloom.series import Series, screen_series
-from airloom.sources.base import METADATA, Column
-from airloom.sources.clock import utc
+from airloom.sources.base import Column
+from airloom.sources.places_of import places_of
 from airloom.sources.registry import HOURLY
 from airloom.study import changed
 
-SHOWN = 0.8  # level of the intervals in tables
 DRAWN = 4  # stations on a plot
 STRETCH = 14 * 24  # hours of filled series on it
-CELLS = 40  # of a map's longer edge
-AT_ONCE = 200  # of them
-RIM = 0.15  # share of the network's extent that a map shows around it
 
 
 def tell_series(
@@ -39,6 +35,7 @@ def tell_series(
     metadata: Path,
     out: Path,
     *,
+    places: Path | None = None,
     hour: datetime | None = None,
     neighbours: int | None = None,
     progress: Progress = quiet,
@@ -46,13 +43,15 @@ def tell_series(
     """What the networks of a run tell of tables of stations, which may be others than they learnt from.
 
     Writes to the folder `out`, as CSV and parquet: `filled-TASK`, every hour of every station with what was observed or told; for each
-    forecast task `forecast-TASK`, what comes after the tables' last hour; plots of both; and with `hour` a map of that hour.
+    forecast task `forecast-TASK`, what comes after the tables' last hour; plots of both; with `places` the same of these, `places-TASK`; and
+    with `hour` a map of that hour.
 
     Arguments:
         run: folder of an evaluated run of an `aqnet` study, whose `stations` part says how tables are read.
         observations: tables.
         metadata: where their stations stand.
         out: folder.
+        places: table of where no station stands, with `station` (a name), `lon`, `lat`. Nothing of them is known but the place.
         hour: of a map; UTC where it carries no offset.
         neighbours: nearest stations that say something of another, where they are not as many as the study says; maps ask all.
         progress: as everywhere.
@@ -63,7 +62,7 @@ def tell_series(
     Raises:
         CheckpointError: the run holds no models.
         StudyError: a map is asked of a run without a reanalysis, or less than one neighbour.
-        DataError: the tables are broken, have fewer hours than a window, or do not hold the hour.
+        DataError: the tables are broken, have fewer hours than a window, or do not hold the hour; or a place has a station's name.
     """
     models = [Model.load(p) for p in sorted(run.glob("model-*.safetensors"))]
     if not models:
@@ -76,6 +75,7 @@ def tell_series(
             f"--map: {run} holds {names}, and no reanalysis, which maps need. Leave it out, or name another run."
         )
     series = _read(models[0], observations, metadata)
+    asked = _without_station(places, series) if places else None
     longest = max(m.task.window for m in models)
     if len(series.hours) < longest:
         raise DataError(
@@ -83,22 +83,65 @@ def tell_series(
         )
     for model in models:
         if isinstance(model.task, Reanalysis):
-            filled = _filled(model, series, progress)
-            _write(filled, out / f"filled-{model.task.name}")
-            _plot_filled(filled, series, out / f"filled-{model.task.name}.png")
+            _tell_filled(model, series, asked, out, progress)
             if hour is not None:
-                _map(model, series, hour, out)
+                draw_map(model, series, hour, out)
         elif model.task.ahead:
             weather = ", ".join(model.task.ahead)
             series.ledger.out(
                 "value", model.task.name, f"not told: needs {weather} of the hours to come, which tables of the past lack", 0
             )
         else:
-            last = series.data.isel(time=slice(-model.task.window, None))
-            told = _forecast(model, Series(series.table, last, series.ledger), progress)
-            _write(told, out / f"forecast-{model.task.name}")
-            _plot(model, series, told, out / f"forecast-{model.task.name}.png")
+            _tell_forecast(model, series, asked, out, progress)
     return series.ledger
+
+
+def _without_station(path: Path, series: Series) -> pl.DataFrame:
+    """Places as METADATA."""
+    found = places_of(path)
+    if twice := sorted(set(found["station"]) & set(series.stations)):
+        raise DataError(
+            f"{path}: {twice[0]} is a station of the tables as well. Give the place a name of its own, or leave it out."
+        )
+    return found
+
+
+def _tell_filled(model: Model, series: Series, places: pl.DataFrame | None, out: Path, progress: Progress) -> None:
+    """Write and draw every hour of all stations, and of places without one."""
+    seen, every = _with(series, places)
+    told = _filled(model, every, seen, progress)
+    own = _parted(told, places, out / f"places-{model.task.name}")
+    _write(own, out / f"filled-{model.task.name}")
+    _plot_filled(own, series, out / f"filled-{model.task.name}.png")
+
+
+def _tell_forecast(model: Model, series: Series, places: pl.DataFrame | None, out: Path, progress: Progress) -> None:
+    """Write and draw what comes, at all stations and, where the networks have learnt to do without one, at places."""
+    if places is not None and not model.study.practice.hidden:
+        why = "not told at places: its networks never did without a station (practice.hidden: 0)"
+        series.ledger.out("value", model.task.name, why, 0)
+        places = None
+    seen, every = _with(series, places)
+    last = every.data.isel(time=slice(-model.task.window, None))
+    told = _forecast(model, Series(every.table, last, every.ledger), seen, progress)
+    own = _parted(told, places, out / f"places-{model.task.name}")
+    _write(own, out / f"forecast-{model.task.name}")
+    _plot(model, series, own, out / f"forecast-{model.task.name}.png")
+
+
+def _with(series: Series, places: pl.DataFrame | None) -> tuple[np.ndarray, Series]:
+    """Which of them are stations, bool, and stations and places."""
+    every = series if places is None else series.with_places(places)
+    return np.arange(len(every.stations)) < len(series.stations), every
+
+
+def _parted(told: pl.DataFrame, places: pl.DataFrame | None, path: Path) -> pl.DataFrame:
+    """Write what is told of places; the rest."""
+    if places is None:
+        return told
+    at_places = pl.col("station").is_in(places["station"].implode())
+    _write(told.filter(at_places).drop("told", strict=False), path)
+    return told.filter(~at_places)
 
 
 def _read(model: Model, observations: Sequence[Path], metadata: Path) -> Series:
@@ -114,13 +157,13 @@ def _read(model: Model, observations: Sequence[Path], metadata: Path) -> Series:
     return Series(series.table, series.data.isel(time=within), series.ledger)
 
 
-def _filled(model: Model, series: Series, progress: Progress) -> pl.DataFrame:
-    """Every hour of every station: station, time, value, low, high, and whether it was told."""
-    trained = model.over(series, progress=progress)
+def _filled(model: Model, series: Series, seen: np.ndarray, progress: Progress) -> pl.DataFrame:
+    """Every hour of every station, `seen` or not: station, time, value, low, high, and whether it was told."""
+    trained = model.over(series, seen, progress)
     assert isinstance(trained.learning, Reanalysing)
     observed = series.data[model.study.target].to_numpy()
     told = reanalyse(trained, range(len(series.hours)), np.zeros(observed.shape, bool))
-    low, high = model.calibrations[0].between(SHOWN, told, known_of(observed, trained.learning.known))
+    low, high = _between(model, 0, told, known_of(observed, seen), seen)
     missing = ~np.isfinite(observed)
     return pl.DataFrame(
         {
@@ -134,15 +177,15 @@ def _filled(model: Model, series: Series, progress: Progress) -> pl.DataFrame:
     )
 
 
-def _forecast(model: Model, series: Series, progress: Progress) -> pl.DataFrame:
-    """What comes after the last hour: station, issued, lead, time (the start of what is told), value, low, high."""
-    trained = model.over(series, progress=progress)
+def _forecast(model: Model, series: Series, seen: np.ndarray, progress: Progress) -> pl.DataFrame:
+    """What comes after the last hour at stations, `seen` or not: station, issued, lead, time (the start of what is told), value, low, high."""
+    trained = model.over(series, seen, progress)
     assert isinstance(trained.learning, Forecasting)
     task = trained.learning.task
     last = len(series.hours) - 1
     leads = range(1, task.reach + 1)
     told = forecast(trained, np.array([last]), leads)[0]  # (station, lead)
-    ends = [c.between(SHOWN, told[:, i], np.ones(len(told))) for i, c in enumerate(model.calibrations)]
+    ends = [_between(model, i, told[:, i], np.ones(len(told)), seen) for i in range(len(leads))]
     low, high = (np.stack([e[side] for e in ends], 1) for side in (0, 1))
     begins = series.hours[last] + 1 + (np.array(leads) - 1) * task.length
     return pl.DataFrame(
@@ -156,8 +199,19 @@ def _forecast(model: Model, series: Series, progress: Progress) -> pl.DataFrame:
     )
 
 
+def _between(
+    model: Model, step: int, told: np.ndarray, known: np.ndarray, seen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the intervals of a step's values on (…, station); NaN at places where the study hid no station."""
+    at_stations = model.calibrations[step].between(SHOWN, told, known)
+    at_places = model.hidden[step].between(SHOWN, told, known) if model.hidden else (np.full_like(told, np.nan),) * 2
+    low, high = (np.where(seen, a, b) for a, b in zip(at_stations, at_places, strict=True))
+    return low, high
+
+
 def _write(table: pl.DataFrame, path: Path) -> None:
-    """As CSV, to two digits, and as parquet."""
+    """As CSV, to two digits, and as parquet; what is not known is blank."""
+    table = table.with_columns(pl.col("low", "high").fill_nan(None))
     with whole(path.with_suffix(".parquet")) as aside:
         table.write_parquet(aside)
     with whole(path.with_suffix(".csv")) as aside:
@@ -195,69 +249,3 @@ def fullest(told: np.ndarray, most: int) -> slice:
     (best,) = np.nonzero(within == within.max())
     begin = int(best[len(best) // 2])
     return slice(begin, begin + length)
-
-
-def _map(model: Model, series: Series, hour: datetime, out: Path) -> None:
-    """Write and draw a map of one hour."""
-    asked = np.datetime64(utc(hour))
-    at = int(np.searchsorted(series.hours, asked))
-    if at >= len(series.hours) or series.hours[at] != asked:
-        raise DataError(
-            f"--map {hour:%Y-%m-%dT%H:%M}: the tables hold {series.hours[0]} to {series.hours[-1]}. Name one of these hours."
-        )
-    lon, lat = _axes(series)
-    places = np.stack(np.meshgrid(lon, lat), -1).reshape(-1, 2)
-    parts = [_at_places(model, series, at, places[i : i + AT_ONCE]) for i in range(0, len(places), AT_ONCE)]
-    told = np.concatenate(parts).reshape(len(lat), len(lon))
-    values: dict[str, np.ndarray] = {model.study.target: told}
-    if model.hidden:
-        here = series.data[model.study.target].to_numpy()[at]
-        ends = model.hidden[0].between(SHOWN, told, np.full_like(told, np.isfinite(here).mean()))
-        values |= dict(zip(("low", "high"), ends, strict=True))
-    field = xr.Dataset(
-        {name: (("lat", "lon"), v, {"units": "ug m-3"}) for name, v in values.items()},
-        {
-            "lat": ("lat", lat, {"units": "degrees_north", "standard_name": "latitude"}),
-            "lon": ("lon", lon, {"units": "degrees_east", "standard_name": "longitude"}),
-            "time": ((), series.hours[at].astype("datetime64[ns]")),
-        },
-        {"Conventions": "CF-1.11", "title": f"{model.study.title}: {series.hours[at]} UTC"},
-    )
-    name = f"map-{model.task.name}-{str(series.hours[at]).replace(':', '')}"
-    with whole(out / f"{name}.nc") as aside:
-        field.to_netcdf(aside, engine="netcdf4")
-    observed = series.data[model.study.target].to_numpy()[at]
-    drawn = figures.map_of_hour(lon, lat, told, series.table, observed, f"{series.hours[at]} UTC")
-    with whole(out / f"{name}.png") as aside:
-        drawn.savefig(aside, dpi=160)
-
-
-def _at_places(model: Model, series: Series, at: int, places: np.ndarray) -> np.ndarray:
-    """The value of an hour at places, (place, [lon, lat]), as at stations of which nothing but the place is known."""
-    window = model.task.window
-    first = int(np.clip(at - window // 2, 0, len(series.hours) - window))
-    around = series.data.isel(time=slice(first, first + window))
-    names = [f"cell {i}" for i in range(len(places))]
-    empty = xr.full_like(around.isel(station=[0] * len(places)), np.nan).assign_coords(station=names)
-    cells = pl.DataFrame({"station": names, "name": names, "lon": places[:, 0], "lat": places[:, 1]})
-    absent = [pl.lit(None).alias(c) for c in METADATA if c not in cells.columns]
-    table = pl.concat([series.table, cells.with_columns(absent).select(pl.col(c).cast(t) for c, t in METADATA.items())])
-    seen = np.arange(len(table)) < len(series.table)
-    trained = model.over(Series(table, xr.concat([around, empty], "station"), Ledger()), seen)
-    assert isinstance(trained.learning, Reanalysing)
-    told = reanalyse(trained, range(window), np.zeros((window, len(table)), bool))
-    return told[at - first, len(series.table) :]
-
-
-def _axes(series: Series) -> tuple[np.ndarray, np.ndarray]:
-    """Centres of a map's cells about as wide as high, ascending and descending [degrees]."""
-    lon, lat = (series.table[c].to_numpy() for c in ("lon", "lat"))
-    wide = np.cos(np.radians(lat.mean()))
-    across, up = max(np.ptp(lon), 0.05) * (1 + 2 * RIM), max(np.ptp(lat), 0.05) * (1 + 2 * RIM)
-    cell = max(across * wide, up) / CELLS
-    columns, rows = max(2, round(across * wide / cell)), max(2, round(up / cell))
-    middle = (lon.min() + lon.max()) / 2, (lat.min() + lat.max()) / 2
-    return (
-        middle[0] + (np.arange(columns) - (columns - 1) / 2) * cell / wide,
-        middle[1] - (np.arange(rows) - (rows - 1) / 2) * cell,
-    )

@@ -25,6 +25,7 @@ from airloom.series import Series
 from airloom.study import parse
 from airloom.verify.intervals import Calibration
 
+SHOWN = 0.8  # level of the intervals that are written and drawn
 NOTHING = Parts(*(np.zeros(0, int),) * 3)  # nothing is learnt any more
 
 
