@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from airloom.learn.ahead import ahead
 from airloom.learn.batches import Batch, Reader, order
 from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
+from airloom.learn.familiar import farthest
 from airloom.learn.mirror import AS_IT_IS, Mirror
 from airloom.learn.objective import Objective, remember
 from airloom.learn.own import own_shares
@@ -123,7 +124,7 @@ class PhaseTrainer:
 
         Raises:
             Stopped: SIGTERM or SIGINT came, which is obeyed within a micro-batch; the state after the last step is saved.
-            DataError: the loss is not finite; the message names the days and the tile.
+            DataError: the loss or its gradient is not finite; the message names the days, the tile and the strangest input.
             CheckpointError: the folder holds a checkpoint of another study.
         """
         if self.state.is_file():
@@ -248,19 +249,38 @@ class PhaseTrainer:
         self.optimiser.zero_grad(set_to_none=True)
         lost, waited = torch.zeros(1, device=self.trained[0].device), 0.0
         for (number, batch), waiting in self._in_step(shares, len(numbers)):
-            torch.manual_seed(_drawn([self.seed, self.phase.number, self.log.epoch, number]))
-            loss = self._loss(batch)
-            self._check_finite(loss, batch)
-            (loss / len(numbers)).backward()
-            lost, waited = lost + loss.detach(), waited + waiting
+            lost, waited = lost + self._backward(number, batch, len(numbers)), waited + waiting
         self._join(lost)
         self._set_rate(self.log.epoch * total + numbers[-1])
-        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        if not torch.isfinite(nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)):
+            self._blame(numbers)
         self.optimiser.step()
         settle(self.network)
         self.log.done, self.log.lost = numbers[-1] + 1, self.log.lost + float(lost)
         self.log.waited += waited
         self.log.seconds += time.perf_counter() - started
+
+    def _backward(self, number: int, batch: Batch, of: int) -> Tensor:
+        """Add a micro-batch's part of the mean gradient `of` so many; returns its loss."""
+        torch.manual_seed(_drawn([self.seed, self.phase.number, self.log.epoch, number]))
+        loss = self._loss(batch)
+        self._check_finite("loss", loss, batch)
+        (loss / of).backward()
+        return loss.detach()
+
+    def _blame(self, numbers: range) -> NoReturn:
+        """Stop before weights are lost, and say which of a step's micro-batches did it: each is done once more, alone."""
+        batches = list(self._order(self.log.epoch))
+        for number in self.ranks.share(numbers):
+            self.optimiser.zero_grad(set_to_none=True)
+            batch = self._read(*batches[number], self.sets.train, self._mirror(number))
+            self._backward(number, batch, len(numbers))
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+            self._check_finite(f"gradient of micro-batch {number + 1}", norm, batch)
+        raise DataError(
+            f"{self.name}, epoch {self.log.epoch + 1}: the gradient of micro-batches {numbers[0] + 1} to {numbers[-1] + 1} is not "
+            "finite; none of this process is by itself. Lower the learning rate."
+        )
 
     def _in_step(self, shares: Iterator[T], total: int) -> Iterator[tuple[T, float]]:
         """Of the next `total` micro-batches those of this rank, and for how many seconds each was waited for; before each of them
@@ -308,7 +328,7 @@ class PhaseTrainer:
                 held = float(torch.isfinite(values).sum())
                 if held:
                     loss = self._loss(batch)
-                    self._check_finite(loss, batch)
+                    self._check_finite("loss", loss, batch)
                     total += torch.tensor([held * float(loss), held])
         self.ranks.add([total])
         if total[1] == 0:
@@ -318,12 +338,13 @@ class PhaseTrainer:
             )
         return float(total[0] / total[1])
 
-    def _check_finite(self, loss: Tensor, batch: Batch) -> None:
-        if not torch.isfinite(loss):
+    def _check_finite(self, what: str, found: Tensor, batch: Batch) -> None:
+        if not torch.isfinite(found):
             named = ", ".join(str(d) for d in self.reader.cube.days[batch.days])
             raise DataError(
-                f"{self.name}, epoch {self.log.epoch + 1}: the loss is not finite. Days {named}, tile at row "
-                f"{batch.tile.row}, column {batch.tile.column}. Lower the learning rate, or look at these days' inputs."
+                f"{self.name}, epoch {self.log.epoch + 1}: the {what} is not finite. Days {named}, tile at row "
+                f"{batch.tile.row}, column {batch.tile.column}. Lower the learning rate, or look at these days' inputs: "
+                f"{farthest(batch.inputs, self.reader.cube.channels)}."
             )
 
 
