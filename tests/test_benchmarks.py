@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,3 +53,12 @@ def test_a_name_that_is_none_lists_those_that_are(runner, capsys):
 def test_every_benchmark_finds_what_it_imports(path, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])
     assert callable(runpy.run_path(str(path), run_name="looked at")["main"])
+
+
+def test_traffic_is_what_each_operation_reads_and_writes():
+    from speed import Traffic
+
+    a, b = torch.ones(4, 5), torch.ones(5)
+    with Traffic() as moved:
+        (a + b).t().sum()
+    assert moved.numbers == (20 + 5 + 20) + (20 + 1)  # the sum, written; its transpose is a view; and summed up
