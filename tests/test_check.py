@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from torch.nn.modules.module import register_module_forward_hook
 
 from airloom import check
 from airloom.cube.stations import read_stations
@@ -81,3 +83,13 @@ def test_coarse_epochs_are_counted_as_such(small, steps):
     )
     assert more == pytest.approx(0.1 * 10 * (0.8 * 31 * 3 + 0.2 * 31))
     assert {(8, 1, 1), (8, 1, 2)} <= set(steps)
+
+
+def test_steps_are_timed_where_training_works(small, monkeypatch):
+    monkeypatch.setattr(check, "device", lambda: torch.device("meta"))
+    found = set()
+    hook = register_module_forward_hook(lambda part, given, told: found.add(getattr(told, "device", None)))
+    step = check._step(small.study, {"weather": 2, "emissions": 1}, 4, 1)
+    hook.remove()
+    assert found - {None} == {torch.device("meta")}
+    assert step.forward > 0

@@ -17,6 +17,7 @@ from airloom.cube.layers import group_channels
 from airloom.cube.stations import read_assimilated, read_stations
 from airloom.cube.store import IN_MEMORY, INPUTS
 from airloom.cube.weather import HOURS
+from airloom.device import device, wait
 from airloom.errors import DataError
 from airloom.grid import tiles
 from airloom.infer.boosted import seconds_a_cell
@@ -209,7 +210,8 @@ class _Step:
 
 
 def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int, scales: int | None = None) -> _Step:
-    """Measured with the threads that a process has where so many work side by side; of the coarsest `scales` where given.
+    """Measured where training works, with the threads that a process has where so many work side by side; of the coarsest `scales`
+    where given.
 
     On small tiles of made-up numbers, as many as make PROBE × PROBE cells four times, and scaled by area: whole ones of a large
     network may not fit here, and few small ones would take longer a sample than many.
@@ -217,9 +219,9 @@ def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int,
     size = min(study.tiles.size, math.ceil(PROBE / study.tile_multiple) * study.tile_multiple)
     small = study.model_copy(update={"tiles": study.tiles.model_copy(update={"size": size, "stride": size})})
     batch = max(2, min(batch, 4 * PROBE**2 // size**2))
-    network, inputs = method(study.method.name).network(study, channels, 1.0), made_up(small, channels, batch)
-    if scales:
-        network = method(study.method.name).coarsest(network, scales)
+    network = method(study.method.name).network(study, channels, 1.0)
+    network = (method(study.method.name).coarsest(network, scales) if scales else network).to(device())
+    inputs = {g: x.to(device()) for g, x in made_up(small, channels, batch).items()}
     kept, steps, forwards = 0, [], []
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -244,8 +246,10 @@ def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int,
 
 def _timed(work: Callable[[], object]) -> float:
     """Seconds that some work takes."""
+    wait()
     started = time.perf_counter()
     work()
+    wait()
     return time.perf_counter() - started
 
 
