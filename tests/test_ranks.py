@@ -1,6 +1,7 @@
 """Ranks that train and predict together give what one process gives."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from airloom.errors import StudyError
 from airloom.grid import Tile
 from airloom.learn.ranks import ALONE, Ranks, joined, require_alone
+from airloom.study import load
 from tests.trainers import TILES, dacno2, linear, phase, quiet, same, trainer
 
 ROOT = Path(__file__).parents[1]
@@ -134,6 +136,17 @@ def test_where_the_rank_with_fewer_batches_to_validate_is_asked_to_stop_all_stop
 def test_micro_batches_that_cannot_be_shared_evenly_are_refused(tmp_path):
     with pytest.raises(StudyError, match="3 ranks cannot share 2 micro-batches a step evenly"):
         trainer(tmp_path, ASKED, ranks=Ranks(0, 3))
+
+
+def test_the_scripts_of_the_documentation_share_the_published_step(tmp_path):
+    page = (ROOT / "docs" / "many-machines.md").read_text(encoding="utf-8")
+    batch, accumulate = (
+        set(map(int, re.findall(rf"phases\.\$phase\.{key}=(\d+)", page))) for key in ("batch", "accumulate")
+    )
+    for published in load(ROOT / "studies" / "western-europe.yaml").phases:
+        assert {b * a for b in batch for a in accumulate} == {published.batch * published.accumulate} == {56}
+    for size in (4, 8):  # one node, and two, of four devices
+        trainer(tmp_path, phase(accumulate=min(accumulate)), linear(), ranks=Ranks(0, size))
 
 
 @given(items=st.integers(0, 40), size=st.integers(1, 9))
