@@ -212,12 +212,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1, help="samples of a step")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--small", action="store_true", help="the small preset on tiles of 64 cells, once")
+    parser.add_argument("--small", action="store_true", help="the small preset on tiles of 64 cells, once, by a thread")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "speed.json")
     asked = parser.parse_args()
     asked.cells = 256
     if asked.small:
-        asked.preset, asked.cells, asked.repeats = "small", 64, 1
+        asked.preset, asked.cells, asked.repeats, asked.threads = "small", 64, 1, 1
     judge = Worker(asked)
     top = judge.does(compared)
     judge.pool.shutdown()

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -62,3 +63,13 @@ def test_traffic_is_what_each_operation_reads_and_writes():
     with Traffic() as moved:
         (a + b).t().sum()
     assert moved.numbers == (20 + 5 + 20) + (20 + 1)  # the sum, written; its transpose is a view; and summed up
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["speed", "network", "reading", "growth", "training", "cube"])
+def test_a_benchmark_runs_in_small_and_writes_where_it_is_told(name, tmp_path):
+    out = tmp_path / "found.json"
+    subprocess.run([sys.executable, ROOT / "benchmarks" / f"{name}.py", "--small", "--out", out], check=True, timeout=600)
+    found = json.loads(out.read_text())
+    assert {"date", "machine", "versions"} < found.keys()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [out.name]
