@@ -22,6 +22,7 @@ from airloom.errors import DataError
 from airloom.grid import tiles
 from airloom.infer.boosted import seconds_a_cell
 from airloom.infer.misses import DAYS
+from airloom.learn.objective import compared_factor
 from airloom.learn.own import SAMPLED
 from airloom.ledger import Ledger
 from airloom.memory import keep_freed_memory
@@ -180,13 +181,16 @@ def _training(study: Study, stations: Stations, workers: int, found: Findings) -
         for stage, scales in phase.stages:
             step = _step(study, channels, phase.batch, side_by_side, scales)
             seconds += stage.epochs * (learnt * step.seconds + checked * step.forward)
+        remembered = 0.0
         if phase.loss.former_ssim:
             seconds += days * windows * step.forward
+            cells = study.tiles.size // compared_factor(phase.loss, study.grid.cell)
+            remembered = days * windows * len(study.levels) * cells**2 * 4
         if phase.own_shares:
             seconds += len(phase.stages) * min(days, SAMPLED) * windows * step.forward
         rounds = math.ceil(study.members / side_by_side)
         found.seconds[f"train phase {phase.number} (at most)"] = float(rounds * seconds)
-        kept = max(kept, step.kept * phase.batch * side_by_side)
+        kept = max(kept, (step.kept * phase.batch + remembered) * side_by_side)
     tested = np.isin(years, study.verification.years).sum()
     taught = np.isin(years, study.taught_years(max(p.number for p in study.phases)))
     compared = min(taught.sum(), DAYS) if study.assimilation else 0
