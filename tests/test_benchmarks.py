@@ -73,3 +73,14 @@ def test_a_benchmark_runs_in_small_and_writes_where_it_is_told(name, tmp_path):
     found = json.loads(out.read_text())
     assert {"date", "machine", "versions"} < found.keys()
     assert sorted(p.name for p in tmp_path.iterdir()) == [out.name]
+
+
+@pytest.mark.slow
+def test_estimates_of_time_and_memory_stand_beside_what_was_measured(small, tmp_path):
+    words = [small.path, tmp_path / "run", "--data", small.data, "--measure", "--out", tmp_path / "found.json"]
+    subprocess.run([sys.executable, ROOT / "benchmarks" / "estimates.py", *words], check=True, timeout=600)
+    found = json.loads((tmp_path / "found.json").read_text())["small"]
+    assert set(found["stages"]) == {"prepare", "train", "predict", "all"}
+    memory = found["memory"]
+    assert memory["measured_gb"] == max(memory["peaks_gb"].values())
+    assert memory["ratio"] == memory["estimated_gb"] / memory["measured_gb"]

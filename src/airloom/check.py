@@ -37,6 +37,7 @@ from airloom.study import Study
 
 CHECK_STEPS = 3  # timed training steps
 PROBE = 64  # cells along the edge of their tiles, at most
+LEFT_OUT = "writing NetCDF, evaluate, report"  # of the time
 JOINING = 4  # times the memory of a block of days that joining them takes
 
 
@@ -77,7 +78,7 @@ def check(study: Study, data: Path, folder: Path, *, workers: int = 2) -> Findin
     found.lines.append(
         f"estimate: {sum(found.seconds.values()) / 60:.0f} min ("
         + ", ".join(f"{k} {v / 60:.1f}" for k, v in found.seconds.items())
-        + f"), {found.disk / 1e6:.0f} MB of disk ({free / 1e9:.0f} GB free), {found.memory / 1e9:.1f} GB of memory"
+        + f"; not counted: {LEFT_OUT}), {found.disk / 1e6:.0f} MB of disk ({free / 1e9:.0f} GB free), {found.memory / 1e9:.1f} GB of memory"
     )
     if found.disk > free:
         found.lines.append(f"{folder}: there is less free disk than the study needs. Free some, or use --folder elsewhere.")
