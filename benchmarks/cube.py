@@ -1,6 +1,6 @@
 """Building a cube of the published region: its rate beside mere decoding, its memory by days, two dask workers beside one.
 
-    python benchmarks/cube.py [--days 100] [--repeats 3] [--folder FOLDER]
+    python benchmarks/cube.py [--days 100] [--repeats 3] [--folder FOLDER] [--small]
 
 Makes ERA5 files of the region of studies/western-europe.yaml in the layout of the Climate Data Store, 14 variables on single levels and 7
 on eight pressures, hourly, ten days a file, values rounded to 16 bits of their range as the store's are; CAMS' NO₂ on eight heights, a month
@@ -40,17 +40,19 @@ ROOT = Path(__file__).parents[1]
 FIRST, IN_A_FILE, FEW = np.datetime64("2019-01-01"), 10, 10  # days
 DEGREES, TEACHER = 0.25, 0.1  # cells of the weather and of the chemistry model
 ROOM = 1.0  # degrees round the region
+SMALL = [96, 96]  # cells
 STATIONS = {"a": (0.0, 46.0), "b": (2.0, 48.0), "c": (4.0, 50.0), "d": (6.0, 47.0)}
 
 
-def study(days: int) -> Study:
-    """Weather, chemistry and stations of the published study, for so many days."""
+def study(days: int, *, small: bool) -> Study:
+    """Weather, chemistry and stations of the published study, for so many days; of the middle of its region where `small`."""
     whole = load(ROOT / "studies" / "western-europe.yaml")
     year = FIRST.astype(object).year
     return changed(
         whole,
         {
             "period": {"start": str(FIRST), "end": str(FIRST + days - 1)},
+            "grid.shape": SMALL if small else whole.grid.shape,
             **{"daily": [], "emissions": [], "geography": [], "assimilation": None},
             "stations": {"source": "station-table", "observations": ["observed.csv"], "metadata": "stations.csv"},
             "phases": [{"number": 2, "years": [year], "start_from": "scratch", "epochs": 1, "batch": 2}],
@@ -59,9 +61,9 @@ def study(days: int) -> Study:
     )
 
 
-def make(folder: Path, days: int) -> float:
-    """The files of so many days in a folder; how many megabytes they take."""
-    asked = study(days)
+def make(asked: Study, folder: Path) -> float:
+    """The study's files in a folder; how many megabytes they take."""
+    days = (asked.period.end - asked.period.start).days + 1
     lon, lat = asked.target_grid.lonlat()
     latitude = np.arange(np.ceil(lat.max() + ROOM), lat.min() - ROOM, -DEGREES)
     longitude = np.arange(np.floor(lon.min() - ROOM), lon.max() + ROOM, DEGREES)
@@ -184,16 +186,19 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the files are made and removed; needs 20 GB for 100 days")
+    parser.add_argument("--small", action="store_true", help="192 km of the region, 11 days, once")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "cube.json")
     asked = parser.parse_args()
+    if asked.small:
+        asked.days, asked.repeats = FEW + 1, 1
     if asked.days <= FEW:
         parser.error(f"--days: more than {FEW}, which it is compared with")
     with tempfile.TemporaryDirectory(dir=asked.folder) as aside:
         parts = {}
         for days in (FEW, asked.days):
             (data := Path(aside) / f"{days}" / "data").mkdir(parents=True)
-            apart(partial(make, data, days))  # a process takes over the peak memory of the one that starts it
-            parts[days] = study(days), data
+            parts[days] = study(days, small=asked.small), data
+            apart(partial(make, *parts[days]))  # a process takes over the peak memory of the one that starts it
         few, many = (parts[d] for d in (FEW, asked.days))
         ways = {
             "decode": partial(decoded, *many),

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from torch.nn.modules.module import register_module_forward_hook
 
 from airloom import check
 from airloom.cube.stations import read_stations
@@ -44,6 +46,17 @@ def test_a_phase_near_the_former_model_computes_that_once(small, steps):
     assert with_former - without == pytest.approx(39)  # the days of 2023, forward
 
 
+def test_the_former_models_fields_are_kept_in_memory_of_every_member_that_trains(small, steps):
+    coarse = {"tiles": {"size": 16, "stride": 16}, "members": 3, "phases.1.loss.ssim_cell": 4000}
+    fields = 39 * 4 * 8 * 8 * 4  # days of 2023, tiles, cells of 4 km in one, bytes
+    for workers in (1, 2):
+        found = [
+            estimated(changed(small.study, {**coarse, "phases.1.loss.former_ssim": on}), small, workers=workers)
+            for on in (1, 0)
+        ]
+        assert found[0].memory - found[1].memory == pytest.approx(workers * fields)
+
+
 def test_days_that_no_file_has_are_not_counted(small, steps):
     there = np.arange(70) % 2 == 0  # of December's 31 days 16
     seconds = estimated(small.study, small, there).seconds["train phase 2 (at most)"]
@@ -81,3 +94,13 @@ def test_coarse_epochs_are_counted_as_such(small, steps):
     )
     assert more == pytest.approx(0.1 * 10 * (0.8 * 31 * 3 + 0.2 * 31))
     assert {(8, 1, 1), (8, 1, 2)} <= set(steps)
+
+
+def test_steps_are_timed_where_training_works(small, monkeypatch):
+    monkeypatch.setattr(check, "device", lambda: torch.device("meta"))
+    found = set()
+    hook = register_module_forward_hook(lambda part, given, told: found.add(getattr(told, "device", None)))
+    step = check._step(small.study, {"weather": 2, "emissions": 1}, 4, 1)
+    hook.remove()
+    assert found - {None} == {torch.device("meta")}
+    assert step.forward > 0

@@ -1,5 +1,7 @@
 """The command line on the small study: what verbs take, tell and refuse."""
 
+import re
+
 import pytest
 
 from tests.folders import files, lasting
@@ -18,7 +20,7 @@ def test_check_tells_stations_dates_and_cost_and_writes_nothing(airloom, small, 
     assert "stations: 6 cells, 2 withheld, 420 daily values" in out  # 70 days × 6
     assert "2022: 124 values to train on, 62 withheld" in out  # 31 days × 4 and × 2
     assert "type traffic is not used" in out
-    assert "estimate: " in out
+    assert re.search(r"estimate: \d+ min \(prepare .*; not counted: writing NetCDF, evaluate, report\), \d+ MB of disk", out)
     assert "of disk" in out
     assert files(small.data) == before
     assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,14 @@
 """Inputs that are not what the network was trained on."""
 
+import re
+
 import numpy as np
 import pytest
+import torch
 
 from airloom.cube.normalise import Scale
 from airloom.errors import DataError
-from airloom.learn.familiar import check_familiar
+from airloom.learn.familiar import check_familiar, farthest
 
 
 def scale(mean, deviation) -> Scale:
@@ -39,3 +42,14 @@ def test_reversed_levels_are_named_by_their_pressure():
 
 def test_a_summer_without_snow_is_familiar():
     check_familiar("weather", ["avg_tsrwe"], scale([1e-6], [4e-6]), scale([0.0], [1.0]), period="2023")
+
+
+@pytest.mark.parametrize(
+    ("strange", "told"),
+    [(-7.0, "t is farthest from what is usual, by 7 "), (float("nan"), "t .* by inf "), (0.0, "doy .* by 2 ")],
+)
+def test_of_a_batch_the_input_that_is_farthest_is_named(strange, told):
+    upper = torch.zeros(1, 24, 2, 3, 4, 4)  # (batch, time, channel, level, y, x)
+    upper[0, 5, 1, 2, 3, 0] = strange
+    names = {"calendar": ["dow", "doy"], "upper": ["u", "t"]}
+    assert re.match(told, farthest({"calendar": torch.tensor([[1.0, -2.0]]), "upper": upper}, names.__getitem__))

@@ -55,6 +55,13 @@ def test_tiles_of_a_local_network_make_the_field_of_one_tile(reader):
     np.testing.assert_allclose(tiled, whole, rtol=1e-5)
 
 
+def test_prediction_keeps_freed_memory(reader, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(predict, "keep_freed_memory", lambda: asked.append(True))
+    field(Local(), reader, ONE, tmp_path / "field.zarr", DAYS[:1])
+    assert asked == [True]
+
+
 def test_a_tile_that_hangs_over_the_grid_changes_nothing_inside(reader):
     over = tiles(SHAPE, 48, 48, FACTOR)
     assert over[0].row < 0

@@ -1,6 +1,7 @@
 """Ranks that train and predict together give what one process gives."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from airloom.errors import StudyError
+from airloom.grid import Tile
 from airloom.learn.ranks import ALONE, Ranks, joined, require_alone
-from tests.trainers import dacno2, linear, phase, quiet, same, trainer
+from airloom.study import load
+from tests.trainers import TILES, dacno2, linear, phase, quiet, same, trainer
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,11 +28,12 @@ def start(code: str, size: int, folder: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    path = os.pathsep.join([str(ROOT), *sys.path])  # the airloom of this process, wherever it is
     shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     ranks = [
         subprocess.Popen(
             [sys.executable, "-c", code, str(folder)],
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "PYTHONPATH": str(ROOT)},
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "PYTHONPATH": path},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -45,11 +49,15 @@ from pathlib import Path
 import torch
 from airloom.learn.ranks import joined
 from airloom.learn.stop import Stopped
-from tests.test_ranks import ASKED, NETWORKS, trained
-from tests.trainers import dacno2, trainer
+from tests.test_ranks import ASKED, NETWORKS, THREE, trained
+from tests.trainers import dacno2, linear, trainer
 
 def stop(what, done, total):
     if done == 4 and ranks.rank == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+def stop_in_validation(network, *_):
+    if ranks.rank == 1 and not network.training:
         os.kill(os.getpid(), signal.SIGTERM)
 
 with joined() as ranks:
@@ -62,9 +70,18 @@ with joined() as ranks:
     except Stopped as stopped:
         (folder / f"told-{ranks.rank}").write_text(str(stopped))
     trainer(folder, ASKED, ranks=ranks).run(lambda *_: None)
+    trainer(Path(sys.argv[1]) / "three", ASKED, linear(), tiles=THREE, ranks=ranks).run(lambda *_: None)
+    folder, network = Path(sys.argv[1]) / "checked", linear()
+    network.register_forward_hook(stop_in_validation)
+    try:
+        trainer(folder, ASKED, network, tiles=THREE, ranks=ranks).run(lambda *_: None)
+    except Stopped as stopped:
+        (folder / f"told-{ranks.rank}").write_text(str(stopped))
+    trainer(folder, ASKED, linear(), tiles=THREE, ranks=ranks).run(lambda *_: None)
 """
 NETWORKS = {"linear": linear, "dacno2": dacno2}
 ASKED = phase(epochs=2, batch=2, accumulate=2)
+THREE = [*TILES, Tile(0, 4, 12)]  # one batch of each validates: two are the first rank's
 STEPS = 8  # eight days of two tiles, two a micro-batch, two micro-batches a step, two epochs
 
 
@@ -109,9 +126,27 @@ def test_where_one_rank_is_asked_to_stop_all_stop_after_the_same_step_and_go_on_
     assert same(one, other)
 
 
+def test_where_the_rank_with_fewer_batches_to_validate_is_asked_to_stop_all_stop_there(two):
+    told = [(two / "checked" / f"told-{rank}").read_text() for rank in range(2)]
+    assert told == ["phase 2: stopped in epoch 1; the same command goes on."] * 2
+    one, other = (load_file(two / name / "best.safetensors") for name in ("checked", "three"))
+    assert same(one, other)
+
+
 def test_micro_batches_that_cannot_be_shared_evenly_are_refused(tmp_path):
     with pytest.raises(StudyError, match="3 ranks cannot share 2 micro-batches a step evenly"):
         trainer(tmp_path, ASKED, ranks=Ranks(0, 3))
+
+
+def test_the_scripts_of_the_documentation_share_the_published_step(tmp_path):
+    page = (ROOT / "docs" / "many-machines.md").read_text(encoding="utf-8")
+    batch, accumulate = (
+        set(map(int, re.findall(rf"phases\.\$phase\.{key}=(\d+)", page))) for key in ("batch", "accumulate")
+    )
+    for published in load(ROOT / "studies" / "western-europe.yaml").phases:
+        assert {b * a for b in batch for a in accumulate} == {published.batch * published.accumulate} == {56}
+    for size in (4, 8):  # one node, and two, of four devices
+        trainer(tmp_path, phase(accumulate=min(accumulate)), linear(), ranks=Ranks(0, size))
 
 
 @given(items=st.integers(0, 40), size=st.integers(1, 9))

@@ -127,6 +127,63 @@ def test_crashed_at_any_step_it_goes_on_from_the_state_within_the_epoch(tmp_path
     assert len(reader.asked) == len(asked) - step - step // STEPS * CHECKS
 
 
+IN_PARTS = phase(epochs=2, batch=2, accumulate=2)
+PARTS, OF_EPOCH = 8, 10  # forward passes of an epoch that train, and all of them: the last two validate
+
+
+def at_forward(number, network, do) -> list:
+    """Do something within so many-th forward pass; all that were made."""
+    made = []
+
+    def count(*_):
+        made.append(True)
+        if len(made) == number:
+            do()
+
+    network.register_forward_hook(count)
+    return made
+
+
+@pytest.fixture(scope="module")
+def in_parts(tmp_path_factory):
+    """A phase whose steps have two micro-batches, trained at once: its folder, log, final weights, and what it read."""
+    folder, reader, network = tmp_path_factory.mktemp("in-parts"), Recorder(), dacno2()
+    log = trainer(folder, IN_PARTS, network, reader=reader).run(quiet)
+    return folder, losses(log), network.state_dict(), reader.asked
+
+
+@pytest.mark.parametrize("forward", [1, 2, 5, PARTS, PARTS + 1, OF_EPOCH, OF_EPOCH + 1, OF_EPOCH + PARTS + 1])
+def test_stopped_within_a_step_or_validation_and_resumed_is_never_stopped(tmp_path, in_parts, forward):
+    folder, log, weights, asked = in_parts
+    network = dacno2()
+    made = at_forward(forward, network, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Stopped, match="phase 2: stopped in epoch"):
+        trainer(tmp_path, IN_PARTS, network).run(quiet)
+    assert len(made) == forward  # not one more
+    network, reader = dacno2(), Recorder()
+    assert losses(trainer(tmp_path, IN_PARTS, network, reader=reader).run(quiet)) == log
+    assert same(network.state_dict(), weights)
+    for one, other in zip(left(tmp_path), left(folder), strict=True):
+        assert same(one, other)
+    epoch, within = divmod(forward, OF_EPOCH)
+    kept = epoch * OF_EPOCH + min(within - within % 2, PARTS)  # of an unfinished step or validation nothing
+    assert reader.asked == asked[kept:]
+
+
+def test_a_crash_in_validation_costs_no_step(tmp_path, in_parts):
+    def crash():
+        raise Killed
+
+    network, reader = dacno2(), Recorder()
+    at_forward(PARTS + 2, network, crash)
+    with pytest.raises(Killed):
+        trainer(tmp_path, IN_PARTS, network).run(quiet)
+    network = dacno2()
+    trainer(tmp_path, IN_PARTS, network, reader=reader).run(quiet)
+    assert same(network.state_dict(), in_parts[2])
+    assert reader.asked == in_parts[3][PARTS:]
+
+
 def test_an_epoch_tells_its_time_and_how_much_of_it_was_waited_for_batches(uninterrupted):
     for epoch in json.loads((uninterrupted[0] / "log.json").read_text()):
         assert 0 <= epoch["waited"] < epoch["seconds"]

@@ -16,9 +16,11 @@ from airloom.learn.losses import structural_dissimilarity
 from airloom.learn.mirror import AS_IT_IS
 from airloom.methods.dacno2.method import DACNO2Method
 from airloom.methods.dacno2.network import DACNO2
+from airloom.methods.template import LinearField
 from airloom.parts import Loss
-from tests.memory_cube import memory_cube
+from tests.memory_cube import FACTOR, memory_cube
 from tests.trainers import (
+    CHANNELS,
     FEW,
     TILES,
     Recorder,
@@ -133,7 +135,33 @@ def test_a_loss_that_is_not_finite_names_days_and_tile(tmp_path):
     assert "2020-12-17" in message  # day 5
     assert len(re.findall(r"2020-12-\d\d", message)) == 2
     assert "tile at row 0, column 0" in message
+    assert "weather-1 is farthest from what is usual, by inf standard deviations" in message
     assert not made.state.is_file()
+
+
+class Rooted(LinearField):
+    """Adds a root whose slope is no number where the weather is strange: d√(a · 0)/da = 0 / 0."""
+
+    def forward(self, inputs):
+        usual = (inputs["weather"] < 50).all().float()
+        return super().forward(inputs) + (self.offset * usual).sqrt()
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step_and_names_batch_and_input(tmp_path):
+    weather = memory_cube().group["weather"][:]
+    weather[5, 3, 1, 4, 4] = 1e3
+    reader = Recorder(memory_cube(weather=weather, observed=np.full((40, 6), 20.0)))
+    network = Rooted(CHANNELS, factor=FACTOR, start=3.0)
+    made = trainer(tmp_path, phase(batch=2, accumulate=2), network, reader=reader, tiles=TILES[:1])
+    with pytest.raises(DataError, match=r"phase 2, epoch 1: the gradient of micro-batch [1-4] is not finite") as caught:
+        made.run(quiet)
+    message = str(caught.value)
+    assert "2020-12-17" in message  # day 5
+    assert len(re.findall(r"2020-12-\d\d", message)) == 2  # of the step's four
+    assert "tile at row 0, column 0" in message
+    assert re.search(r"weather-1 is farthest from what is usual, by 993\.4 standard deviations", message)
+    assert all(p.isfinite().all() for p in network.parameters())
+    assert not made.best.is_file()
 
 
 @pytest.mark.parametrize("make", [dacno2, linear])

@@ -36,6 +36,14 @@ def test_a_cluster_makes_the_same_cube(cluster, finished, small, tmp_path):
     assert lasting(cube.path) == lasting(finished.cube.path)
 
 
+def test_work_without_an_executor_keeps_freed_memory_too(monkeypatch):
+    asked = []
+    monkeypatch.setattr(workers, "keep_freed_memory", lambda: asked.append(True))
+    with workers.crew(1) as alone:
+        assert list(alone.each([lambda: "a", lambda: "b"], "letters")) == [(0, "a"), (1, "b")]
+    assert asked == [True, True]
+
+
 def test_what_a_worker_raises_comes_back(cluster, small, tmp_path):
     data = Path(shutil.copytree(small.data, tmp_path / "data"))
     broken = next(data.glob(small.study.weather.files[0]))

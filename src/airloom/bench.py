@@ -15,6 +15,7 @@ from multiprocessing import get_context
 import torch
 
 from airloom.cube.layers import group_channels
+from airloom.device import device, wait
 from airloom.grid import tiles
 from airloom.memory import keep_freed_memory
 from airloom.methods.base import predict
@@ -111,11 +112,12 @@ def _apart(work: Callable[[Study, int, float], Work], study: Study, cores: int, 
 
 def _train(study: Study, cores: int, seconds: float, scales: int | None = None) -> Work:
     """Steps of the first phase's micro-batch; of the coarsest `scales` alone where that is given."""
-    device, batch = _begin(cores), study.phases[0].batch
+    _begin(cores)
+    where, batch = device(), study.phases[0].batch
     channels = {g: n for g, n in group_channels(study).items() if n}
     network = method(study.method.name).network(study, channels, START)
-    network = (method(study.method.name).coarsest(network, scales) if scales else network).to(device)
-    inputs = {g: x.to(device) for g, x in made_up(study, channels, batch).items()}
+    network = (method(study.method.name).coarsest(network, scales) if scales else network).to(where)
+    inputs = {g: x.to(where) for g, x in made_up(study, channels, batch).items()}
     optimiser = torch.optim.AdamW(network.parameters())
 
     def step() -> None:
@@ -128,18 +130,18 @@ def _train(study: Study, cores: int, seconds: float, scales: int | None = None) 
 
 def _predict(study: Study, cores: int, seconds: float) -> Work:
     """Tiles as many at once as prediction takes them."""
-    device, batch = _begin(cores), samples_at_once(study.tiles.size, len(study.levels))
+    _begin(cores)
+    where, batch = device(), samples_at_once(study.tiles.size, len(study.levels))
     channels = {g: n for g, n in group_channels(study).items() if n}
-    network = method(study.method.name).network(study, channels, START).to(device)
-    inputs = {g: x.to(device) for g, x in made_up(study, channels, batch).items()}
+    network = method(study.method.name).network(study, channels, START).to(where)
+    inputs = {g: x.to(where) for g, x in made_up(study, channels, batch).items()}
     return Work(_median(lambda: predict(network, inputs), seconds) / batch, _peak())
 
 
-def _begin(cores: int) -> torch.device:
-    """Where to work, and with how many threads; as a run does it."""
+def _begin(cores: int) -> None:
+    """Work with so many threads, and in such memory, as a run does it."""
     keep_freed_memory()
     torch.set_num_threads(cores)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _median(work: Callable[[], object], seconds: float) -> float:
@@ -149,8 +151,7 @@ def _median(work: Callable[[], object], seconds: float) -> float:
     while len(taken) < FEWEST + 1 or time.perf_counter() - started < seconds:
         begun = time.perf_counter()
         work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        wait()
         taken.append(time.perf_counter() - begun)
     return statistics.median(taken[1:])
 

@@ -17,10 +17,12 @@ from airloom.cube.layers import group_channels
 from airloom.cube.stations import read_assimilated, read_stations
 from airloom.cube.store import IN_MEMORY, INPUTS
 from airloom.cube.weather import HOURS
+from airloom.device import device, wait
 from airloom.errors import DataError
 from airloom.grid import tiles
 from airloom.infer.boosted import seconds_a_cell
 from airloom.infer.misses import DAYS
+from airloom.learn.objective import compared_factor
 from airloom.learn.own import SAMPLED
 from airloom.ledger import Ledger
 from airloom.memory import keep_freed_memory
@@ -35,6 +37,7 @@ from airloom.study import Study
 
 CHECK_STEPS = 3  # timed training steps
 PROBE = 64  # cells along the edge of their tiles, at most
+LEFT_OUT = "writing NetCDF, evaluate, report"  # of the time
 JOINING = 4  # times the memory of a block of days that joining them takes
 
 
@@ -75,7 +78,7 @@ def check(study: Study, data: Path, folder: Path, *, workers: int = 2) -> Findin
     found.lines.append(
         f"estimate: {sum(found.seconds.values()) / 60:.0f} min ("
         + ", ".join(f"{k} {v / 60:.1f}" for k, v in found.seconds.items())
-        + f"), {found.disk / 1e6:.0f} MB of disk ({free / 1e9:.0f} GB free), {found.memory / 1e9:.1f} GB of memory"
+        + f"; not counted: {LEFT_OUT}), {found.disk / 1e6:.0f} MB of disk ({free / 1e9:.0f} GB free), {found.memory / 1e9:.1f} GB of memory"
     )
     if found.disk > free:
         found.lines.append(f"{folder}: there is less free disk than the study needs. Free some, or use --folder elsewhere.")
@@ -179,13 +182,16 @@ def _training(study: Study, stations: Stations, workers: int, found: Findings) -
         for stage, scales in phase.stages:
             step = _step(study, channels, phase.batch, side_by_side, scales)
             seconds += stage.epochs * (learnt * step.seconds + checked * step.forward)
+        remembered = 0.0
         if phase.loss.former_ssim:
             seconds += days * windows * step.forward
+            cells = study.tiles.size // compared_factor(phase.loss, study.grid.cell)
+            remembered = days * windows * len(study.levels) * cells**2 * 4
         if phase.own_shares:
             seconds += len(phase.stages) * min(days, SAMPLED) * windows * step.forward
         rounds = math.ceil(study.members / side_by_side)
         found.seconds[f"train phase {phase.number} (at most)"] = float(rounds * seconds)
-        kept = max(kept, step.kept * phase.batch * side_by_side)
+        kept = max(kept, (step.kept * phase.batch + remembered) * side_by_side)
     tested = np.isin(years, study.verification.years).sum()
     taught = np.isin(years, study.taught_years(max(p.number for p in study.phases)))
     compared = min(taught.sum(), DAYS) if study.assimilation else 0
@@ -209,7 +215,8 @@ class _Step:
 
 
 def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int, scales: int | None = None) -> _Step:
-    """Measured with the threads that a process has where so many work side by side; of the coarsest `scales` where given.
+    """Measured where training works, with the threads that a process has where so many work side by side; of the coarsest `scales`
+    where given.
 
     On small tiles of made-up numbers, as many as make PROBE × PROBE cells four times, and scaled by area: whole ones of a large
     network may not fit here, and few small ones would take longer a sample than many.
@@ -217,9 +224,9 @@ def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int,
     size = min(study.tiles.size, math.ceil(PROBE / study.tile_multiple) * study.tile_multiple)
     small = study.model_copy(update={"tiles": study.tiles.model_copy(update={"size": size, "stride": size})})
     batch = max(2, min(batch, 4 * PROBE**2 // size**2))
-    network, inputs = method(study.method.name).network(study, channels, 1.0), made_up(small, channels, batch)
-    if scales:
-        network = method(study.method.name).coarsest(network, scales)
+    network = method(study.method.name).network(study, channels, 1.0)
+    network = (method(study.method.name).coarsest(network, scales) if scales else network).to(device())
+    inputs = {g: x.to(device()) for g, x in made_up(small, channels, batch).items()}
     kept, steps, forwards = 0, [], []
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -244,8 +251,10 @@ def _step(study: Study, channels: dict[str, int], batch: int, side_by_side: int,
 
 def _timed(work: Callable[[], object]) -> float:
     """Seconds that some work takes."""
+    wait()
     started = time.perf_counter()
     work()
+    wait()
     return time.perf_counter() - started
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 import xarray as xr
 
 from airloom.base import Base
@@ -25,6 +24,7 @@ from airloom.carrier import Carrier
 from airloom.cube.build import build
 from airloom.cube.features import Features
 from airloom.cube.store import Cube
+from airloom.device import device
 from airloom.errors import StudyError
 from airloom.facts import facts
 from airloom.files import fingerprint, full_disk_named, read_json, whole, write_json
@@ -314,19 +314,14 @@ class Run(Carrier[Study]):
     @cached_property
     def _reader(self) -> Reader:
         asked, cache = self.study, self.folder / "cache" if self.study.cache else None
-        return Reader(self.cube, self._normaliser, asked.weather_factor, asked.chemistry_factor, self._device, cache)
-
-    @property
-    def _device(self) -> torch.device:
-        """Where networks live: the first CUDA device that the process sees, else the processor."""
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return Reader(self.cube, self._normaliser, asked.weather_factor, asked.chemistry_factor, device(), cache)
 
     @cached_property
     def _networks(self) -> Networks:
         """Of all members and phases."""
         channels = {g: len(self.cube.channels(g)) for g in GROUPS if self.cube.channels(g)}
         start = self._normaliser.start
-        return Networks(self.study, self.folder, self._base, channels, start, self.fingerprint, self._device)
+        return Networks(self.study, self.folder, self._base, channels, start, self.fingerprint, device())
 
     @cached_property
     def _tiles(self) -> list[Tile]:

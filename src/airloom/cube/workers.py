@@ -42,7 +42,7 @@ class Crew:
             DataError: a worker was killed; or what a piece raises.
         """
         if self._executor is None or len(work) < 2:
-            yield from ((number, one()) for number, one in enumerate(work))
+            yield from ((number, _do(one)) for number, one in enumerate(work))
             return
         numbers = {self._executor.submit(self._do, one): number for number, one in enumerate(work)}
         done = 0
@@ -62,7 +62,7 @@ class Crew:
 
 
 def _do(one: Callable[[], T]) -> T:
-    """A piece of work, in memory that the worker has had before."""
+    """A piece of work, in memory that the process has had before."""
     keep_freed_memory()
     return one()
 

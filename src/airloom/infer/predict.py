@@ -13,6 +13,7 @@ from airloom.grid import Tile, strips
 from airloom.infer.fields import create_zarr, finish_day, start_day, write_rows
 from airloom.learn.batches import Reader
 from airloom.learn.ranks import ALONE, Ranks
+from airloom.memory import keep_freed_memory
 from airloom.methods.base import predict
 from airloom.nets.memory import samples_at_once
 from airloom.progress import Progress
@@ -38,6 +39,7 @@ def predict_field(
     Raises:
         DataError: a value is not finite; the message names the day. Or another field stands at `path`, or the disk is full.
     """
+    keep_freed_memory()
     cube = reader.cube
     lay_out = partial(create_zarr, path, cube.grid, cube.days[days], levels=levels, hours=cube.hours, attrs=attrs)
     if ranks.lead:

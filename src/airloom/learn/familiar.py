@@ -1,11 +1,14 @@
-"""Inputs at prediction beside those that the network was trained on: a swapped unit shows in mean and spread."""
+"""Inputs beside those that the network was trained on: a swapped unit shows in mean and spread, a broken day in one number."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from airloom.cube.normalise import Scale
 from airloom.errors import DataError
+from airloom.learn.ready import CHANNELS
 
 FARTHEST = 3.0  # training deviations that a period's mean may lie from the training mean; seasons move it by two at most
 WIDEST, NARROWEST = 3.0, 0.01  # of the training deviation; a period may lack snow, or nearly
@@ -43,3 +46,18 @@ def check_familiar(
         f"{group} of {period} is not what the network was trained on: {'; '.join(lines)}. Were units or levels swapped, or "
         "files of another product fetched? Put the right files in place and prepare again."
     )
+
+
+def farthest(inputs: Mapping[str, Tensor], names: Callable[[str], Sequence[str]]) -> str:
+    """Which of a batch's inputs, in z-scores, is farthest from what is usual; what is no number is as far as can be.
+
+    Arguments:
+        inputs: as `Batch.inputs`.
+        names: of a group's inputs, on (channel,).
+    """
+    found: list[tuple[float, str]] = []
+    for group, values in inputs.items():
+        far = values.abs().nan_to_num(torch.inf, torch.inf).movedim(CHANNELS[group], 0).flatten(1).amax(1)
+        found += zip(far.tolist(), names(group), strict=True)
+    most, name = max(found)
+    return f"{name} is farthest from what is usual, by {most:.4g} standard deviations"

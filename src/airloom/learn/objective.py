@@ -61,7 +61,12 @@ class Objective:
 
 def compared(field: Tensor, weights: Loss, cell: float) -> Tensor:
     """A field on the cells on which it is compared with the former model's."""
-    return functional.avg_pool2d(field, max(1, round(weights.ssim_cell / cell)))
+    return functional.avg_pool2d(field, compared_factor(weights, cell))
+
+
+def compared_factor(weights: Loss, cell: float) -> int:
+    """Grid cells along one on which fields are compared."""
+    return max(1, round(weights.ssim_cell / cell))
 
 
 def remember(

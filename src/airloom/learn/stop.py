@@ -1,4 +1,4 @@
-"""Stopping cleanly: a signal is noted, and obeyed between two steps."""
+"""Stopping cleanly: a signal is noted, and obeyed where work can be taken up again."""
 
 import signal
 from collections.abc import Callable, Iterator

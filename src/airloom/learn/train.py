@@ -1,10 +1,11 @@
 """The training loop: one phase at a time, resumable to the bit, alone or shared by ranks."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from airloom.learn.ahead import ahead
 from airloom.learn.batches import Batch, Reader, order
 from airloom.learn.board import Board
 from airloom.learn.checkpoint import load_state, load_weights, save_state, save_weights
+from airloom.learn.familiar import farthest
 from airloom.learn.mirror import AS_IT_IS, Mirror
 from airloom.learn.objective import Objective, remember
 from airloom.learn.own import own_shares
@@ -32,6 +34,8 @@ from airloom.progress import Progress
 WARM_UP = 0.1  # share of the steps over which the learning rate rises
 CLIP = 1.0  # largest norm of the gradient
 SAVE_EVERY = 60.0  # seconds between two states within an epoch: what a crash may cost
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -103,6 +107,7 @@ class PhaseTrainer:
         self.log, self.saved = Log(), time.perf_counter()
         self.objective = Objective(phase.loss, reader.cube.grid.cell, reader.chemistry_factor, {})
         self.own: np.ndarray | None = None  # what of each station's values does not teach
+        self.asked_to_stop = lambda: False
 
     @property
     def state(self) -> Path:
@@ -118,8 +123,8 @@ class PhaseTrainer:
         """Train until the epochs or the patience end; then the network holds the best weights.
 
         Raises:
-            Stopped: SIGTERM or SIGINT came; the state after the last step is saved.
-            DataError: the loss is not finite; the message names the days and the tile.
+            Stopped: SIGTERM or SIGINT came, which is obeyed within a micro-batch; the state after the last step is saved.
+            DataError: the loss or its gradient is not finite; the message names the days, the tile and the strangest input.
             CheckpointError: the folder holds a checkpoint of another study.
         """
         if self.state.is_file():
@@ -146,9 +151,9 @@ class PhaseTrainer:
         """Epoch after epoch until the phase ends."""
         board = Board(self.folder / "board", self.log.epoch) if self.ranks.lead else None
         try:
-            with stop_asked() as asked_to_stop:
+            with stop_asked() as self.asked_to_stop:
                 while not self._over():
-                    self._epoch(progress, asked_to_stop)
+                    self._epoch(progress)
                     if board:
                         board.epoch(self.log.epoch, self.log.epochs[-1])
         finally:
@@ -182,18 +187,17 @@ class PhaseTrainer:
         """A batch with the targets that the loss asks for."""
         return self.reader.read(days, tile, seen, chemistry=self.phase.loss.chemistry, mirror=mirror, own=self.own)
 
-    def _epoch(self, progress: Progress, asked_to_stop: Callable[[], bool]) -> None:
+    def _epoch(self, progress: Progress) -> None:
         """One pass over the days, validation, and a checkpoint; goes on where the state says."""
         _to_training(self.network)
         batches = list(self._order(self.log.epoch))
         with closing(self._shares(batches)) as shares:
             while self.log.done < len(batches):
-                self._stop_if(asked_to_stop)
                 self._step(shares, len(batches))
                 progress(self._words(), self.log.epoch * len(batches) + self.log.done, self.steps)
                 if time.perf_counter() - self.saved > SAVE_EVERY:
                     self._save()
-        self._stop_if(asked_to_stop)
+        self._save()
         started = time.perf_counter()
         found = self.validate()
         spent = self.log.seconds + time.perf_counter() - started
@@ -209,9 +213,12 @@ class PhaseTrainer:
             write_json(self.folder / "log.json", self.log.epochs)
         self._save()
 
-    def _stop_if(self, asked_to_stop: Callable[[], bool]) -> None:
-        """Save and stop, all ranks after the same step, where one of them was asked to."""
-        if self.ranks.any(asked_to_stop()):
+    def _stop_if_asked(self) -> None:
+        """Save and stop, all ranks at the same place, where one of them was asked to.
+
+        Until a step ends nothing that is saved has changed: its micro-batches so far are done again, as is what was validated.
+        """
+        if self.ranks.any(self.asked_to_stop()):
             self._save()
             raise Stopped(f"{self.name}: stopped in epoch {self.log.epoch + 1}; the same command goes on.")
 
@@ -240,23 +247,50 @@ class PhaseTrainer:
         """Change the weights by the mean gradient of the next micro-batches of the epoch's `total`."""
         started, numbers = time.perf_counter(), self._of_step(self.log.done, total)
         self.optimiser.zero_grad(set_to_none=True)
-        lost = torch.zeros(1, device=self.trained[0].device)
-        for _ in self.ranks.share(numbers):
-            waiting = time.perf_counter()
-            number, batch = next(shares)
-            self.log.waited += time.perf_counter() - waiting
-            torch.manual_seed(_drawn([self.seed, self.phase.number, self.log.epoch, number]))
-            loss = self._loss(batch)
-            self._check_finite(loss, batch)
-            (loss / len(numbers)).backward()
-            lost += loss.detach()
+        lost, waited = torch.zeros(1, device=self.trained[0].device), 0.0
+        for (number, batch), waiting in self._in_step(shares, len(numbers)):
+            lost, waited = lost + self._backward(number, batch, len(numbers)), waited + waiting
         self._join(lost)
         self._set_rate(self.log.epoch * total + numbers[-1])
-        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        if not torch.isfinite(nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)):
+            self._blame(numbers)
         self.optimiser.step()
         settle(self.network)
         self.log.done, self.log.lost = numbers[-1] + 1, self.log.lost + float(lost)
+        self.log.waited += waited
         self.log.seconds += time.perf_counter() - started
+
+    def _backward(self, number: int, batch: Batch, of: int) -> Tensor:
+        """Add a micro-batch's part of the mean gradient `of` so many; returns its loss."""
+        torch.manual_seed(_drawn([self.seed, self.phase.number, self.log.epoch, number]))
+        loss = self._loss(batch)
+        self._check_finite("loss", loss, batch)
+        (loss / of).backward()
+        return loss.detach()
+
+    def _blame(self, numbers: range) -> NoReturn:
+        """Stop before weights are lost, and say which of a step's micro-batches did it: each is done once more, alone."""
+        batches = list(self._order(self.log.epoch))
+        for number in self.ranks.share(numbers):
+            self.optimiser.zero_grad(set_to_none=True)
+            batch = self._read(*batches[number], self.sets.train, self._mirror(number))
+            self._backward(number, batch, len(numbers))
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+            self._check_finite(f"gradient of micro-batch {number + 1}", norm, batch)
+        raise DataError(
+            f"{self.name}, epoch {self.log.epoch + 1}: the gradient of micro-batches {numbers[0] + 1} to {numbers[-1] + 1} is not "
+            "finite; none of this process is by itself. Lower the learning rate."
+        )
+
+    def _in_step(self, shares: Iterator[T], total: int) -> Iterator[tuple[T, float]]:
+        """Of the next `total` micro-batches those of this rank, and for how many seconds each was waited for; before each of them
+        all ranks may stop.
+        """
+        for first in range(0, total, self.ranks.size):
+            self._stop_if_asked()
+            if first + self.ranks.rank < total:
+                waiting = time.perf_counter()
+                yield next(shares), time.perf_counter() - waiting
 
     def _join(self, lost: Tensor) -> None:
         """Add gradients and losses of all ranks, and take the mean of their statistics."""
@@ -286,14 +320,15 @@ class PhaseTrainer:
         """
         self.network.eval()
         total = torch.zeros(2, dtype=torch.float64)  # weighed losses, weights
-        with torch.no_grad():
-            checks = self.ranks.share(list(self._checks()))
-            for batch in ahead(lambda check: self._read(*check, self.sets.check), checks):
+        checks = list(self._checks())
+        shares = ahead(lambda check: self._read(*check, self.sets.check), self.ranks.share(checks))
+        with torch.no_grad(), closing(shares):
+            for batch, _ in self._in_step(shares, len(checks)):
                 values = batch.observed if batch.chemistry is None else batch.chemistry.flatten(1).nan_to_num(np.inf).amin(1)
                 held = float(torch.isfinite(values).sum())
                 if held:
                     loss = self._loss(batch)
-                    self._check_finite(loss, batch)
+                    self._check_finite("loss", loss, batch)
                     total += torch.tensor([held * float(loss), held])
         self.ranks.add([total])
         if total[1] == 0:
@@ -303,12 +338,13 @@ class PhaseTrainer:
             )
         return float(total[0] / total[1])
 
-    def _check_finite(self, loss: Tensor, batch: Batch) -> None:
-        if not torch.isfinite(loss):
+    def _check_finite(self, what: str, found: Tensor, batch: Batch) -> None:
+        if not torch.isfinite(found):
             named = ", ".join(str(d) for d in self.reader.cube.days[batch.days])
             raise DataError(
-                f"{self.name}, epoch {self.log.epoch + 1}: the loss is not finite. Days {named}, tile at row "
-                f"{batch.tile.row}, column {batch.tile.column}. Lower the learning rate, or look at these days' inputs."
+                f"{self.name}, epoch {self.log.epoch + 1}: the {what} is not finite. Days {named}, tile at row "
+                f"{batch.tile.row}, column {batch.tile.column}. Lower the learning rate, or look at these days' inputs: "
+                f"{farthest(batch.inputs, self.reader.cube.channels)}."
             )
 
 
