@@ -257,9 +257,19 @@ def test_large_cubes_are_chunked_by_the_day(twin_files, tmp_path):
     assert group["weather"].chunks == (1, 24, 14, 64, 42)
     assert group["chemistry"].chunks == (12, 8, 64, 42)  # 86 kB a day
     days = np.arange("2019-12-01", "2021-01-01", dtype="datetime64[D]")
-    blocks = _blocks(days, replace(upper, grid=region))
+    blocks = _blocks(days, replace(upper, grid=region), 1)
     assert max(b.stop - b.start for b in blocks) * 24 * 56 * 64 * 84 * 4 <= 2**28
     assert np.concatenate([days[b] for b in blocks]).tolist() == days.tolist()
+
+
+def test_blocks_of_daily_fields_begin_where_chunks_do_or_years(twin_files):
+    *_, ground = products(twin_study(twin_files))
+    assert ground.daily
+    days = np.arange("2019-12-01", "2021-01-01", dtype="datetime64[D]")  # 397, of which 31 are of 2019
+    region = replace(ground, grid=Grid.around(2, 48, cell=2000, shape=(1000, 1000)))  # 4 MB a day: 33 days make 128 MB
+    assert [b.start for b in _blocks(days, region, 32)] == sorted([31, *range(0, 397, 32)])
+    assert [b.start for b in _blocks(days, region, 12)] == sorted([31, *range(0, 397, 24)])
+    assert {b.stop - b.start for b in _blocks(days, region, 400)} <= {31, 2, 33, 1}  # a chunk that is too much for a block
 
 
 # Files that are not whole -----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,7 @@ def _join(asked: Asked, data: Path, group: zarr.Group, aside: Path, hands: Crew,
     for done in decode(plan, hands):
         tell(f"decode {asked.group} files", done, len(plan))
     days = group["time"][:].astype("datetime64[D]")
-    blocks = _blocks(days, asked)
+    blocks = _blocks(days, asked, group[asked.group].chunks[0])
     left = [b for b in blocks if str(days[b.start]) not in group.attrs["sums"][asked.group]]
     work = [partial(_write_block, plan, asked, days, block, aside) for block in left]
     shared = group[asked.group].chunks[0] > 1  # two blocks may write into one chunk: then one after the other
@@ -242,16 +242,16 @@ def _note_outside(parts: list[xr.Dataset], asked: Asked, group: zarr.Group) -> N
         group.attrs["ledger"] = {**group.attrs["ledger"], asked.group: [asdict(e) for e in ledger.entries]}
 
 
-def _blocks(days: np.ndarray, asked: Asked) -> list[slice]:
-    """Years, or equal parts of them where a year of hourly fields would exceed BLOCK_BYTES."""
-    most = max(BLOCK_BYTES // (4 * HOURS * math.prod(asked.shape)), 1)  # days
-    years = days.astype("datetime64[Y]")
-    blocks = []
-    for year in np.unique(years):
-        at = np.flatnonzero(years == year)
-        for piece in np.array_split(at, math.ceil(len(at) / most)):
-            blocks.append(slice(int(piece[0]), int(piece[-1]) + 1))
-    return blocks
+def _blocks(days: np.ndarray, asked: Asked, chunk: int) -> list[slice]:
+    """Parts of years of at most BLOCK_BYTES; where one holds a whole `chunk` of days or more they begin where chunks do, for a chunk
+    that two blocks share is read and written again by the second.
+    """
+    day = 4 * math.prod(asked.shape) * (1 if asked.daily else HOURS)
+    most = max(BLOCK_BYTES // day, 1)
+    most = max(most // chunk * chunk, min(most, chunk))
+    index, years = np.arange(len(days)), days.astype("datetime64[Y]").astype(int)
+    begins = np.flatnonzero((index % most == 0) | (np.diff(years, prepend=years[0]) > 0))
+    return [slice(int(begin), int(end)) for begin, end in pairwise([*begins, len(days)])]
 
 
 def _put(group: zarr.Group, name: str, values: np.ndarray, dims: tuple[str, ...], **attributes: Any) -> None:
