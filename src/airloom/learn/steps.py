@@ -99,7 +99,7 @@ class Trainer(Generic[L]):
 
         Raises:
             Stopped: SIGTERM or SIGINT came; the state after the last step is saved.
-            DataError: the loss is not finite.
+            DataError: the loss or its gradient is not finite.
             CheckpointError: the folder holds a checkpoint of another study.
         """
         keep_freed_memory()
@@ -133,15 +133,18 @@ class Trainer(Generic[L]):
         self.network.train()
         torch.manual_seed((self.seed << 32) + self.log.step)  # of dropout
         loss = self.loss(lesson)
-        if not torch.isfinite(loss):
-            raise DataError(f"training, step {self.log.step + 1}: the loss is not finite. Lower practice.learning_rate.")
+        self._check_finite("loss", loss)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        self._check_finite("gradient", nn.utils.clip_grad_norm_(self.network.parameters(), CLIP))
         self.optimiser.step()
         settle(self.network)
         self.log.step += 1
         self.log.lost += float(loss.detach())
+
+    def _check_finite(self, what: str, found: Tensor) -> None:
+        if not torch.isfinite(found):
+            raise DataError(f"training, step {self.log.step + 1}: the {what} is not finite. Lower practice.learning_rate.")
 
     def _set_rate(self) -> None:
         """Set the learning rates."""
