@@ -1,11 +1,13 @@
 """Fields straight from tables of sensors."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 import xarray as xr
+from torch import nn
 
 from airloom.cli import app
 from airloom.errors import CheckpointError, DataError, StudyError
@@ -13,6 +15,8 @@ from airloom.grid import Grid
 from airloom.infer.fields import field_dataset, write_netcdf
 from airloom.ledger import Ledger
 from airloom.methods.pointconv import live
+from airloom.methods.pointconv.effect import KINDS, PlaceEffect
+from airloom.methods.pointconv.fuse import Adapted
 from airloom.methods.pointconv.live import fuse, new_tables
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.model import Model
@@ -225,6 +229,17 @@ def test_a_departure_does_not_reach_beyond_its_sensors(model, tmp_path):
         assert field[0, 0] == pytest.approx(90, rel=0.2)
         np.testing.assert_allclose(field[known < 0.01], 50, atol=1)
         assert "pm10_low" not in found  # nothing was calibrated with a background
+
+
+def test_what_places_add_is_in_the_background_already(model, tmp_path):
+    table(1, value=[90.0]).write_csv(tmp_path / "day.csv")
+    effect = PlaceEffect(np.zeros((1, 2 + len(KINDS)))).eval()
+    nn.init.constant_(effect.layers[-1].bias, 2.0)  # two deviations more, everywhere
+    adapted = replace(Model.load(model), adapted=Adapted(effect, np.zeros((2, *GRID.shape), np.float32)))
+    fuse(adapted, [tmp_path / "day.csv"], tmp_path / "fused.nc", background=background(tmp_path / "before.nc"))
+    with xr.open_dataset(tmp_path / "fused.nc") as found:
+        far = found["coverage"].values[0] < 0.01
+        np.testing.assert_allclose(found["pm10"].values[0][far], 50, atol=1)
 
 
 def test_where_the_background_is_unknown_the_field_is_and_the_rest_stays(model, tmp_path):

@@ -113,12 +113,13 @@ class Fuser:
         (time, y, x), of all days that `networks` have, what the target departs from it is fused, and it is added again; the departure
         fades where no station reaches. Where the background is NaN its stations are not heard, and the field is NaN.
         """
+        fuser = self if background is None else replace(self, adapted=None)  # a background has what places add
         for some in self._blocks(days):
             before = None if background is None else background[some]
-            air, known, told, spread = self._air(networks, some, self.maps, before)
-            if self.adapted:
+            air, known, told, spread = fuser._air(networks, some, self.maps, before)
+            if fuser.adapted:
                 with torch.inference_mode():
-                    air += spread * self.adapted.of_cells(told, air.shape[1:])
+                    air += spread * fuser.adapted.of_cells(told, air.shape[1:])
             yield some, np.maximum(air, 0), known
 
     def at(self, networks: Sequence[Observed], days: np.ndarray, asked: Observed) -> tuple[np.ndarray, np.ndarray]:
