@@ -231,7 +231,7 @@ def test_a_departure_does_not_reach_beyond_its_sensors(model, tmp_path):
         assert "pm10_low" not in found  # nothing was calibrated with a background
 
 
-def test_what_places_add_is_in_the_background_already(model, tmp_path):
+def test_what_places_add_does_not_reach_beyond_sensors_either(model, tmp_path):
     table(1, value=[90.0]).write_csv(tmp_path / "day.csv")
     effect = PlaceEffect(np.zeros((1, 2 + len(KINDS)))).eval()
     nn.init.constant_(effect.layers[-1].bias, 2.0)  # two deviations more, everywhere

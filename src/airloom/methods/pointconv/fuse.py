@@ -110,16 +110,17 @@ class Fuser:
         """Blocks of days: which days, their fields on (time, y, x), and how well stations know each cell, 0 … 1, alike.
 
         Concentrations are not below 0. A day without any station of the target is NaN throughout. With a `background` on
-        (time, y, x), of all days that `networks` have, what the target departs from it is fused, and it is added again; the departure
-        fades where no station reaches. Where the background is NaN its stations are not heard, and the field is NaN.
+        (time, y, x), of all days that `networks` have, what the target departs from it is fused, and it is added again; the departure,
+        and what places add, fade where no station reaches. Where the background is NaN its stations are not heard, and the field is NaN.
         """
-        fuser = self if background is None else replace(self, adapted=None)  # a background has what places add
         for some in self._blocks(days):
             before = None if background is None else background[some]
-            air, known, told, spread = fuser._air(networks, some, self.maps, before)
-            if fuser.adapted:
+            air, known, told, spread = self._air(networks, some, self.maps, before)
+            if self.adapted:
                 with torch.inference_mode():
-                    air += spread * fuser.adapted.of_cells(told, air.shape[1:])
+                    air += spread * self.adapted.of_cells(told, air.shape[1:])
+            if before is not None:
+                air = before + np.minimum(known / LONE, 1) * air
             yield some, np.maximum(air, 0), known
 
     def at(self, networks: Sequence[Observed], days: np.ndarray, asked: Observed) -> tuple[np.ndarray, np.ndarray]:
@@ -145,8 +146,8 @@ class Fuser:
     def _air(
         self, networks: Sequence[Observed], days: np.ndarray, here: np.ndarray, background: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, Tensor, np.ndarray]:
-        """Fields on maps as they are `here`, without what places add, and how well stations know each cell; then what places are told of
-        the days, and the days' spread on (time, 1, 1).
+        """Fields on maps as they are `here`, without what places add and less a background, and how well stations know each cell; then
+        what places are told of the days, and the days' spread on (time, 1, 1).
         """
         target = networks[0]
         gridded = (n.on_grid(days, self.maps.shape[-2:]) for n in networks)
@@ -164,7 +165,5 @@ class Fuser:
             inputs = values, weights, here, self.places
             field, known = self.network(*(torch.from_numpy(a) for a in inputs))
         air = field.numpy()
-        if background is not None:
-            air = (background + np.minimum(known.numpy() / LONE, 1) * air).astype(np.float32)
         air[~weights[:, 0].any((1, 2))] = np.nan
         return air, known.numpy(), told, spread.numpy()
