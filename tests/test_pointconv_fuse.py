@@ -102,6 +102,13 @@ def test_hourly_rows_without_names_are_compared_by_cell(tmp_path):
     assert 210.0 not in rows["value"]
 
 
+def test_a_sensor_whose_name_is_blank_counts_as_nameless(tmp_path):
+    names = [None, *(f"S{n}" for n in range(1, 12))]
+    rows, ledger = read(tmp_path, table(sensor=names, network=names))
+    assert len(rows) == 12
+    assert not ledger.entries
+
+
 def test_a_moving_sensor_is_no_neighbour_of_its_own(tmp_path):
     moving = table(sensor=["bus"] * 12, value=[210.0] * 12)
     still = table(20)[12:].with_columns(value=pl.lit(20.0))

@@ -72,8 +72,8 @@ def _plain(table: pl.DataFrame, where: str, target: str) -> pl.DataFrame:
     optional = {
         "error": _errors(table["error"], where) if "error" in table.columns else pl.lit(0.0),
         "variable": table["variable"].cast(pl.String) if "variable" in table.columns else pl.lit(target),
-        "sensor": table["sensor"].cast(pl.String) if "sensor" in table.columns else pl.lit(NAMELESS),
-        "network": table["network"].cast(pl.String) if "network" in table.columns else pl.lit(where),
+        "sensor": table["sensor"].cast(pl.String).fill_null(NAMELESS) if "sensor" in table.columns else pl.lit(NAMELESS),
+        "network": table["network"].cast(pl.String).fill_null(where) if "network" in table.columns else pl.lit(where),
     }
     places = {c: numbers(table[c], where) for c in ("lon", "lat", "value")}
     return pl.DataFrame({"day": day, **places}).with_columns(**optional)
@@ -127,7 +127,9 @@ def _sound(spots: pl.DataFrame) -> np.ndarray:
     value, who = spots["value"].to_numpy(), spots["who"].rank("dense").to_numpy()
     at = spots.select("row", "column").to_numpy().astype(np.float32)
     sound = np.ones(len(value), bool)
-    for first in range(0, len(value) if len(value) > NEIGHBOURS else 0, AT_ONCE):
+    if len(value) <= NEIGHBOURS:
+        return sound
+    for first in range(0, len(value), AT_ONCE):
         some = slice(first, first + AT_ONCE)
         apart = np.square(at[some, None] - at).sum(-1)
         apart[who[some, None] == who] = np.inf
