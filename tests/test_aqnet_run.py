@@ -14,7 +14,7 @@ from airloom.cli import app
 from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.kinds import check, describe, keys, open_run, open_study, tables
 from airloom.learn.ranks import Ranks
-from airloom.methods.aqnet import figures
+from airloom.methods.aqnet import figures, told
 from airloom.methods.aqnet.live import fullest, tell_series
 from airloom.methods.aqnet.run import SeriesRun
 from airloom.methods.aqnet.study import SeriesStudy
@@ -188,14 +188,14 @@ def test_what_is_done_is_not_done_again(done):
 
 def test_scores_of_a_task_are_kept(done, monkeypatch):
     before = json.loads((done / "run" / "scores.json").read_text())
-    monkeypatch.setattr(SeriesRun, "_told", lambda self, task: pytest.fail(f"{task.name} was told again"))
+    monkeypatch.setattr(SeriesRun, "_beside", lambda self, task: pytest.fail(f"{task.name} was told again"))
     assert run_of(done).evaluate() == before
 
 
-def test_scores_need_what_was_told(done, tmp_path, monkeypatch):
-    monkeypatch.setattr(SeriesRun, "told_path", lambda self, task: tmp_path / "nowhere.nc")
+def test_scores_need_what_was_told(done, monkeypatch):
+    monkeypatch.setattr(told, "is_told", lambda networks, task: False)
     with pytest.raises(StudyError, match="Run `airloom predict` first"):
-        list(run_of(done)._told(open_study(done / "study.yaml").tasks[0]))
+        list(run_of(done)._beside(open_study(done / "study.yaml").tasks[0]))
 
 
 def test_a_hidden_fold_learns_nothing_of_its_stations(tmp_path):
@@ -205,14 +205,14 @@ def test_a_hidden_fold_learns_nothing_of_its_stations(tmp_path):
     for times in (1, 3):
         table = pl.read_csv(tmp_path / "observed.csv", infer_schema=False)
         run = SeriesRun(study, tmp_path, tmp_path / f"run-{times}")
-        own = [s for s, f in zip(run.series.stations, run.folds, strict=True) if f == 0]
+        own = [s for s, f in zip(run.series.stations, run.networks.folds, strict=True) if f == 0]
         scaled = pl.when(pl.col("station").is_in(own) & (pl.col("PM") != "NA"))
         changed_table = table.with_columns(
             PM=scaled.then((pl.col("PM").cast(pl.Float64, strict=False) * times).cast(pl.String)).otherwise("PM")
         )
         changed_table.write_csv(tmp_path / "observed.csv")
         run = SeriesRun(study, tmp_path, tmp_path / f"other-{times}")
-        learning = run.forecasting(study.tasks[0], 0)
+        learning = run.networks.forecasting(study.tasks[0], 0)
         lesson = learning.lesson(learning.parts.train[:4], np.random.default_rng(0), 0.0)
         digests.append((lesson.seen.inputs, lesson.wanted))
     for a, b in zip(*digests, strict=True):
@@ -222,7 +222,7 @@ def test_a_hidden_fold_learns_nothing_of_its_stations(tmp_path):
 def test_training_goes_on_where_it_was_stopped(tmp_path, done):
     """A run whose network of one task is removed makes the same one again, to the bit."""
     run = run_of(done)
-    job = next(j for j in run.jobs if (j.task, j.fold, j.which) == ("gaps", None, "aqnet"))
+    job = next(j for j in run.networks.jobs if (j.task, j.fold, j.which) == ("gaps", None, "aqnet"))
     best = done / "run" / job.folder / "best.safetensors"
     before = best.read_bytes()
     for path in (done / "run" / job.folder).iterdir():

@@ -6,31 +6,19 @@ from typing import Literal
 
 import polars as pl
 
-from airloom.errors import DataError, nearest
+from airloom.errors import DataError
 from airloom.ledger import Ledger
 from airloom.sources.base import SERIES, Column, SeriesRecords, SeriesSource
 from airloom.sources.clock import hourly, times
 from airloom.sources.members import Member, members
 from airloom.sources.places_of import places_of
-from airloom.sources.tables import identifiers, micrograms, numbers, read_table, require_columns
+from airloom.sources.tables import conversion, identifiers, numbers, read_table, require_columns
 
 MISSING = ("NA", "NaN", "nan", "NULL", "null", "None", "-")
 CLOCK = ("year", "month", "day", "hour")  # columns that stand for `time` where it is spread over several
 COMPASS = (
     "N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW",
 )  # fmt: skip
-CONVERTED = {  # unit as files say it → canonical unit, factor, what is added
-    "K": ("K", 1.0, 0.0),
-    "degC": ("K", 1.0, 273.15),
-    "°C": ("K", 1.0, 273.15),
-    "Pa": ("Pa", 1.0, 0.0),
-    "hPa": ("Pa", 100.0, 0.0),
-    "mm": ("mm", 1.0, 0.0),
-    "m": ("mm", 1000.0, 0.0),
-    "m s-1": ("m s-1", 1.0, 0.0),
-    "m/s": ("m s-1", 1.0, 0.0),
-    "km/h": ("m s-1", 1 / 3.6, 0.0),
-}
 REMEDY = "Say what it is called with stations.variables."
 
 
@@ -120,11 +108,5 @@ def _numbers(column: pl.Series, where: str) -> pl.Series:
 
 def _canonical(values: pl.Series, units: str, variable: str) -> pl.Series:
     """Values in SERIES' unit of the variable."""
-    where = f"stations.variables.{variable}.units"
-    if SERIES[variable] == "ug m-3":
-        return values * micrograms(units, where)
-    unit, factor, added = CONVERTED.get(units, (None, 1.0, 0.0))
-    if unit != SERIES[variable]:
-        known = [u for u, (canonical, *_) in CONVERTED.items() if canonical == SERIES[variable]]
-        raise DataError(f"{where}: {units!r} is no unit of {variable} that is known; {nearest(units, known)}.")
+    factor, added = conversion(units, SERIES[variable], variable, f"stations.variables.{variable}.units")
     return values * factor + added

@@ -14,10 +14,11 @@ from airloom.ledger import Ledger
 from airloom.sources.base import METADATA, OBSERVATIONS, StationArea, StationRecords, StationSource, StationType
 from airloom.sources.clock import times, to_utc
 from airloom.sources.members import Member, members
-from airloom.sources.tables import factor, identifiers, numbers, read_table, require_columns
+from airloom.sources.tables import conversion, identifiers, numbers, read_table, require_columns
 
 Meaning = tuple[StationType | None, StationArea | None]
 
+UNITS = {"relative_humidity": "%", "wind": "m s-1"}  # of what is no concentration
 REMEDY = "Say what it is called with stations.columns: {canonical name: name in the file}."
 TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
@@ -66,13 +67,13 @@ class StationTable(StationSource):
                 none of the variable.
         """
         names = _names(columns or {})
-        scale = factor(variable, units, "stations.units")
+        factor, added = conversion(units, UNITS.get(variable, "ug m-3"), variable, "stations.units")
         ledger = Ledger()
         parts = [_observations(m, names).with_columns(part=pl.lit(i)) for i, m in enumerate(members(observations))]
         if len({part.schema["time"] for part in parts}) > 1:
             raise DataError("some files of observations give times with an offset from UTC, some without; open them apart.")
         rows = _starts(pl.concat(parts), marks)
-        rows = to_utc(rows, timezone, ledger).with_columns(value=pl.col("value") * scale)
+        rows = to_utc(rows, timezone, ledger).with_columns(value=pl.col("value") * factor + added)
         stations = _metadata(metadata, names, types or {}, shared=metadata in observations)
         stations = _in_degrees(stations, crs) if crs else stations
         return StationRecords(stations, rows.select(*OBSERVATIONS), ledger)

@@ -13,9 +13,20 @@ from airloom.errors import DataError, nearest
 from airloom.sources.members import Member
 
 MICROGRAMS = {"ug m-3": 1.0, "ug.m-3": 1.0, "ug/m3": 1.0, "mg m-3": 1000.0, "mg.m-3": 1000.0, "mg/m3": 1000.0}
-OTHERS = {  # units of what is no concentration, and the factors that turn them into the first of each
-    "relative_humidity": {"%": 1.0, "1": 100.0},
-    "wind": {"m s-1": 1.0, "m/s": 1.0, "km h-1": 1 / 3.6, "km/h": 1 / 3.6},
+CONVERTED = {  # unit as files say it → canonical unit, factor, what is added
+    "K": ("K", 1.0, 0.0),
+    "degC": ("K", 1.0, 273.15),
+    "°C": ("K", 1.0, 273.15),
+    "Pa": ("Pa", 1.0, 0.0),
+    "hPa": ("Pa", 100.0, 0.0),
+    "mm": ("mm", 1.0, 0.0),
+    "m": ("mm", 1000.0, 0.0),
+    "m s-1": ("m s-1", 1.0, 0.0),
+    "m/s": ("m s-1", 1.0, 0.0),
+    "km h-1": ("m s-1", 1 / 3.6, 0.0),
+    "km/h": ("m s-1", 1 / 3.6, 0.0),
+    "%": ("%", 1.0, 0.0),
+    "1": ("%", 100.0, 0.0),
 }
 
 
@@ -107,14 +118,16 @@ def micrograms(units: str, where: str) -> float:
     raise DataError(f"{where}: the unit {units!r} is not known; {nearest(plain, ('ug m-3', 'mg m-3'))}.")
 
 
-def factor(variable: str, units: str, where: str) -> float:
-    """What turns values in `units` into the variable's own: µg m⁻³, humidity's % or wind's m s⁻¹.
+def conversion(units: str, wanted: str, variable: str, where: str) -> tuple[float, float]:
+    """What values of a variable in `units` are multiplied by, and what is then added, to be in the canonical unit that is `wanted`.
 
     Raises:
         DataError: as `micrograms`, or the unit is none of the variable.
     """
-    if variable not in OTHERS:
-        return micrograms(units, where)
-    if units.strip() not in OTHERS[variable]:
-        raise DataError(f"{where}: {units!r} is no unit of {variable}; write one of {', '.join(OTHERS[variable])}.")
-    return OTHERS[variable][units.strip()]
+    if wanted == "ug m-3":
+        return micrograms(units, where), 0.0
+    unit, factor, added = CONVERTED.get(units.strip(), (None, 1.0, 0.0))
+    if unit != wanted:
+        known = [u for u, (canonical, *_) in CONVERTED.items() if canonical == wanted]
+        raise DataError(f"{where}: {units!r} is no unit of {variable}; write one of {', '.join(known)}.")
+    return factor, added

@@ -15,7 +15,7 @@ from airloom.methods.aqnet.hours import AMOUNTS
 from airloom.methods.aqnet.learn import loss, told
 from airloom.methods.aqnet.network import CLOCK, PLACE, PRESETS, Forecaster, Reanalyser, Seen
 from airloom.methods.aqnet.run import SeriesRun
-from airloom.methods.aqnet.study import Forecast, Reanalysis, SeriesStudy, Task
+from airloom.methods.aqnet.study import Forecast, SeriesStudy, Task
 from airloom.methods.aqnet.trees import Trees
 from airloom.methods.describe import Row, rows
 from airloom.sources.base import SERIES
@@ -82,9 +82,9 @@ def _lines(run: SeriesRun, workers: int) -> list[str]:
     ]
     seconds = 0.0
     steps = {t.name: _step(run, t) for t in study.tasks}
-    networks = [j for j in run.jobs if j.which not in VOICES]
+    networks = [j for j in run.networks.jobs if j.which not in VOICES]
     for job in networks:
-        seconds += run.task(job.task).steps * steps[job.task]
+        seconds += run.networks.task(job.task).steps * steps[job.task]
     seconds += sum(_trees(run, t) for t in study.tasks if isinstance(t, Forecast))
     at_once = max(1, min(workers, len(networks)))
     minutes = seconds / at_once / 60
@@ -97,7 +97,7 @@ def _lines(run: SeriesRun, workers: int) -> list[str]:
 def _step(run: SeriesRun, task: Task) -> float:
     """Seconds of a training step of AQ-Net [s]."""
     draw = np.random.default_rng(0)
-    learning = run.reanalysing(task) if isinstance(task, Reanalysis) else run.forecasting(task)
+    learning = run.networks.learning(task)
     network, spent = learning.network(run.study.method), []
     for _ in range(PROBES):
         started = time.perf_counter()
@@ -109,7 +109,7 @@ def _step(run: SeriesRun, task: Task) -> float:
 
 def _trees(run: SeriesRun, task: Forecast) -> float:
     """Seconds that growing a forecast's trees takes, by those of its first step on a share of the moments."""
-    learning = run.forecasting(task, which=BOOSTING)
+    learning = run.networks.forecasting(task, which=BOOSTING)
     hours, parts = learning.windows.hours, learning.parts
     first = replace(learning.windows, wanted=learning.windows.wanted[..., :1])
     every = first, parts.train[::SHARE], learning.known

@@ -18,6 +18,7 @@ from airloom.methods.aqnet.score import OURS
 from airloom.methods.aqnet.study import Forecast, Reanalysis
 from airloom.methods.aqnet.tables import HEADS, WHAT, cells, groups, title
 from airloom.methods.aqnet.tell import Trained
+from airloom.methods.aqnet.told import path_of
 from airloom.methods.aqnet.windows import to_come
 from airloom.verify.html import cards, embed, link, section, table, write_page
 from airloom.verify.report_ledger import ledger_section
@@ -103,9 +104,9 @@ def _series(run: "SeriesRun") -> Iterator[tuple[str, str]]:
     for task in run.study.tasks:
         if isinstance(task, Reanalysis):
             continue
-        trained = run.trained_forecast(task)
+        trained = run.networks.trained_forecast(task)
         lead = task.leads[-1]
-        with xr.open_dataset(run.told_path(task), engine="netcdf4") as found:
+        with xr.open_dataset(path_of(run.networks, task), engine="netcdf4") as found:
             told = found["seen"].sel(lead=lead).to_numpy()
         moments = trained.learning.parts.test
         wanted = to_come(run.series.data[run.study.target].to_numpy()[..., None], task.reach, task.length)
@@ -127,7 +128,7 @@ def _attention(run: "SeriesRun") -> Iterator[tuple[str, str]]:
     for task in run.study.tasks:
         if isinstance(task, Reanalysis):
             continue
-        trained = run.trained_forecast(task)
+        trained = run.networks.trained_forecast(task)
         moments = trained.learning.parts.test[:: max(1, len(trained.learning.parts.test) // MOMENTS)][:MOMENTS]
         drawn = figures.attention_of_heads(attended(trained, moments), task.coarse)
         steps = "hours" if task.coarse == 1 else f"means of {task.coarse} hours"
@@ -180,7 +181,7 @@ def _hidden(run: "SeriesRun") -> str:
     for task in run.study.tasks:
         if not isinstance(task, Reanalysis):
             continue
-        with xr.open_dataset(run.told_path(task), engine="netcdf4") as file:
+        with xr.open_dataset(path_of(run.networks, task), engine="netcdf4") as file:
             told = file["hidden"]
             known = series.data[run.study.target].sel(time=told["time"]).to_numpy()
             apart = told.to_numpy() - known
@@ -193,7 +194,7 @@ def _hidden(run: "SeriesRun") -> str:
 
 def _facts(run: "SeriesRun", scores: Mapping[str, Any]) -> dict[str, Any]:
     """What it was made with."""
-    sizes = {f"network of {t.name}": f"{run.size(t):,} weights" for t in run.study.tasks}
+    sizes = {f"network of {t.name}": f"{run.networks.size(t):,} weights" for t in run.study.tasks}
     return {
         **versions(),
         **sizes,
