@@ -11,7 +11,8 @@ from compliance_checker.runner import CheckSuite, ComplianceChecker
 
 from airloom.errors import DataError
 from airloom.grid import Grid
-from airloom.infer.fields import _linked, create_zarr, field_dataset, read, write_day, write_netcdf, written
+from airloom.infer.cf import field_dataset, linked
+from airloom.infer.fields import create_zarr, read, write_day, write_netcdf, written
 
 GRID = Grid.around(-3.7, 40.43, cell=2000, shape=(5, 4))
 DAYS = np.arange("2023-02-27", "2023-03-02", dtype="datetime64[D]")  # 27, 28 February, 1 March
@@ -116,7 +117,7 @@ def test_a_file_written_day_by_day_is_the_file_written_at_once(tmp_path, levels,
     encoding |= {n: {"zlib": True, "complevel": 4, "_FillValue": None} for n in ("lat", "lon")}
     chunks = (1, *whole["no2"].shape[1:])
     encoding["no2"] = {"zlib": True, "complevel": 4, "chunksizes": chunks, "_FillValue": np.float32(np.nan)}
-    _linked(whole).to_netcdf(tmp_path / "once.nc", engine="netcdf4", encoding=encoding, unlimited_dims=["time"])
+    linked(whole).to_netcdf(tmp_path / "once.nc", engine="netcdf4", encoding=encoding, unlimited_dims=["time"])
     assert description(tmp_path / "days.nc") == description(tmp_path / "once.nc")
 
 

@@ -12,7 +12,8 @@ from torch import nn
 from airloom.cli import app
 from airloom.errors import CheckpointError, DataError, StudyError
 from airloom.grid import Grid
-from airloom.infer.fields import field_dataset, write_netcdf
+from airloom.infer.cf import field_dataset
+from airloom.infer.fields import write_netcdf
 from airloom.ledger import Ledger
 from airloom.methods.pointconv import live
 from airloom.methods.pointconv.effect import KINDS, PlaceEffect

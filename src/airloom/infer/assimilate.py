@@ -65,7 +65,7 @@ def assimilate_field(
         levels: heights above ground [m]; None for a field of the ground alone.
         attrs: global attributes of the field.
         progress: told of days done.
-        pollutant: a name of `airloom.infer.fields.POLLUTANTS`.
+        pollutant: a name of `airloom.infer.cf.POLLUTANTS`.
 
     A day without any training station's value stays as it was, but for what trees add.
 

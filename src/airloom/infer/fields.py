@@ -1,17 +1,10 @@
-"""Fields on disk: CF-1.11 datasets of daily concentrations, in one NetCDF file or, day by day, in a Zarr store.
-
-A field has the dimensions (time, [level,] y, x). `time` is the START of the UTC day that a value averages, or of the
-hours of that day where it averages some only, for CF wants it within its bounds; `time_bnds` are both ends. `x`, `y` are
-cell centres in the grid's projection, `lon`, `lat` the same in degrees; `level` is the height above ground [m]. The
-projection stands in `crs` as CF and as WKT, so GDAL and QGIS place a field by themselves.
-"""
+"""Fields on disk, described as in `airloom.infer.cf`: in one NetCDF file or, day by day, in a Zarr store."""
 
 import errno
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -20,59 +13,24 @@ import netCDF4
 import numpy as np
 import xarray as xr
 import zarr
-from pyproj import CRS
 
-from airloom import __version__
 from airloom.errors import DataError
 from airloom.files import whole
 from airloom.grid import Grid
-from airloom.hours import WHOLE_DAY, Hours, named
+from airloom.hours import WHOLE_DAY, Hours
+from airloom.infer.cf import (
+    EPOCH,
+    TIMES,
+    description,
+    dims_of,
+    linked,
+    shape_of,
+    time_encoding,
+    unit_of,
+    value_attributes,
+)
 
-POLLUTANTS = {  # name: (CF standard name, what it is)
-    "no2": ("mass_concentration_of_nitrogen_dioxide_in_air", "nitrogen dioxide"),
-    "o3": ("mass_concentration_of_ozone_in_air", "ozone"),
-    "so2": ("mass_concentration_of_sulfur_dioxide_in_air", "sulfur dioxide"),
-    "pm2p5": ("mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air", "particles below 2.5 µm"),
-    "pm10": ("mass_concentration_of_pm10_ambient_aerosol_particles_in_air", "particles below 10 µm"),
-}
-SYMBOLS = {"no2": "NO₂", "o3": "O₃", "so2": "SO₂", "pm2p5": "PM2.5", "pm10": "PM10"}  # how pages write them
-TIMES = ("time", "time_bnds")
-LINKED = ("time_bnds", "y_bnds", "x_bnds", "crs")  # coordinates that others name in their attributes
 ROWS = 128  # of a chunk; a tile's height or a part of it, so that a strip of tiles is written in few pieces
-EPOCH = np.datetime64("1970-01-01")
-
-
-def field_dataset(
-    values: np.ndarray,
-    *,
-    grid: Grid,
-    days: np.ndarray,
-    levels: Sequence[float] | None = None,
-    hours: Hours = WHOLE_DAY,
-    pollutant: str = "no2",
-    attrs: Mapping[str, str] | None = None,
-) -> xr.Dataset:
-    """A field.
-
-    Arguments:
-        values: means over the `hours` of each day [µg m⁻³] on (time, y, x), or (time, level, y, x) with `levels`; NaN where
-            there is none.
-        grid: where y and x lie.
-        days: UTC days, datetime64[D].
-        levels: heights above ground [m].
-        hours: of the UTC day.
-        pollutant: a name of POLLUTANTS.
-        attrs: global attributes such as title, institution, source, references; they stand before the defaults.
-
-    Raises:
-        DataError: the shape of `values` is not what grid, days and levels make.
-    """
-    expected = _shape(grid, days, levels)
-    if values.shape != expected:
-        raise DataError(f"a field of {len(days)} days on this grid has the shape {expected}; values have {values.shape}.")
-    described = _description(grid, days, levels, hours, pollutant, attrs)
-    array = _dims(levels), values.astype("float32", copy=False), _attributes(pollutant, hours)
-    return described.assign({pollutant: array})
 
 
 def write_netcdf(field: xr.Dataset, path: Path) -> None:
@@ -85,14 +43,14 @@ def write_netcdf(field: xr.Dataset, path: Path) -> None:
     for name, array in field.data_vars.items():
         chunks = (1, *array.shape[1:])
         encoding[str(name)] = {"zlib": True, "complevel": 4, "chunksizes": chunks, "_FillValue": np.float32(np.nan)}
-    unit = _unit(field)
+    unit = unit_of(field)
     for name in TIMES:
-        encoding[name] |= _stored(unit)
+        encoding[name] |= time_encoding(unit)
     for name in ("lon", "lat"):
         encoding[name] |= {"zlib": True, "complevel": 4}
     first, days = field.isel(time=slice(0, 1)), field.sizes["time"]  # lays out the file; the other days follow
     with _room(path, field.nbytes), whole(path) as aside:
-        _linked(first).to_netcdf(aside, engine="netcdf4", format="NETCDF4", encoding=encoding, unlimited_dims=["time"])
+        linked(first).to_netcdf(aside, engine="netcdf4", format="NETCDF4", encoding=encoding, unlimited_dims=["time"])
         with netCDF4.Dataset(aside, "a") as file:
             for name in TIMES:
                 file[name][:days] = (field[name].to_numpy() - EPOCH) // np.timedelta64(1, unit)
@@ -121,7 +79,7 @@ def create_zarr(
     Raises:
         DataError: another field stands at `path`, or the disk is full.
     """
-    wanted = _description(grid, days, levels, hours, pollutant, attrs)
+    wanted = description(grid, days, levels, hours, pollutant, attrs)
     if path.exists():
         if not _same_layout(_open(path), wanted, pollutant):
             raise DataError(
@@ -132,16 +90,16 @@ def create_zarr(
             raise DataError(f"{path} holds a field without {', '.join(sorted(absent))}. Remove it, or name another store.")
         return written(path)
     wanted = wanted.assign(written=("time", np.zeros(len(days), "int8"), {"long_name": "1 where the day is complete"}))
-    stored = _stored(_unit(wanted))
+    stored = time_encoding(unit_of(wanted))
     encoding = {"written": {"chunks": (1,)}, **dict.fromkeys(TIMES, stored)}  # a day is a file: days may be written at once
     with _room(path, wanted.nbytes), whole(path) as aside:
-        _linked(wanted).to_zarr(aside, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
-        shape = _shape(grid, days, levels)
+        linked(wanted).to_zarr(aside, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
+        shape = shape_of(grid, days, levels)
         group = zarr.open_group(aside, mode="r+", use_consolidated=False)
         del group.attrs["coordinates"]  # lat and lon, which belong to the values alone
-        flat = (shape[0], *shape[-2:]), _dims(None)
+        flat = (shape[0], *shape[-2:]), dims_of(None)
         arrays = {
-            pollutant: (shape, _dims(levels), _attributes(pollutant, hours)),
+            pollutant: (shape, dims_of(levels), value_attributes(pollutant, hours)),
             **{n: (*flat, a) for n, a in beside.items()},
         }
         for name, (size, dims, attributes) in arrays.items():
@@ -280,7 +238,7 @@ def _open(path: Path) -> xr.Dataset:
 def _beside(path: Path, pollutant: str) -> list[str]:
     """Variables of the ground that a store holds besides the pollutant; asked of every day, so of the consolidated metadata."""
     group = zarr.open_group(path, mode="r", use_consolidated=True)
-    ground = [n for n, a in group.arrays() if getattr(a.metadata, "dimension_names", None) == _dims(None)]
+    ground = [n for n, a in group.arrays() if getattr(a.metadata, "dimension_names", None) == dims_of(None)]
     return [n for n in ground if n != pollutant]
 
 
@@ -292,101 +250,6 @@ def _same_layout(found: xr.Dataset, wanted: xr.Dataset, pollutant: str) -> bool:
         and all(np.array_equal(found[name], wanted[name]) for name in (*wanted.indexes, "time_bnds"))
         and found["crs"].attrs["crs_wkt"] == wanted["crs"].attrs["crs_wkt"]
     )
-
-
-def _linked(field: xr.Dataset) -> xr.Dataset:
-    """A field with the attributes by which its variables refer to each other; xarray hides them when it reads."""
-    linked = field.reset_coords(LINKED)
-    for name in ("time", "y", "x"):
-        linked[name].attrs["bounds"] = f"{name}_bnds"
-    for array in linked.data_vars.values():
-        if {"y", "x"} <= set(array.dims):
-            array.attrs["grid_mapping"] = "crs"
-    return linked
-
-
-def _dims(levels: Sequence[float] | None) -> tuple[str, ...]:
-    return ("time", "y", "x") if levels is None else ("time", "level", "y", "x")
-
-
-def _shape(grid: Grid, days: np.ndarray, levels: Sequence[float] | None) -> tuple[int, ...]:
-    return (len(days), *(() if levels is None else (len(levels),)), *grid.shape)
-
-
-def _unit(field: xr.Dataset) -> Literal["D", "h"]:
-    """In what times are counted: in days, or in hours where a mean begins or ends within a day."""
-    bounds = field["time_bnds"].to_numpy()
-    return "D" if (bounds == bounds.astype("datetime64[D]")).all() else "h"
-
-
-def _stored(unit: Literal["D", "h"]) -> dict[str, Any]:
-    """How times are stored."""
-    words = {"D": "days", "h": "hours"}
-    return {"units": f"{words[unit]} since {EPOCH} 00:00:00", "calendar": "standard", "dtype": "int32", "_FillValue": None}
-
-
-def _attributes(pollutant: str, hours: Hours) -> dict[str, str]:
-    """What CF wants to know of the concentration."""
-    standard_name, words = POLLUTANTS[pollutant]
-    return {
-        "standard_name": standard_name,
-        "long_name": f"{named(hours)} mass concentration of {words}",
-        "units": "ug m-3",
-        "cell_methods": "time: mean",
-    }
-
-
-def _description(
-    grid: Grid,
-    days: np.ndarray,
-    levels: Sequence[float] | None,
-    hours: Hours,
-    pollutant: str,
-    attrs: Mapping[str, str] | None,
-) -> xr.Dataset:
-    """A field without its values: coordinates, bounds, projection and global attributes."""
-    start, end = (days.astype("datetime64[D]") + np.timedelta64(hour, "h") for hour in hours)
-    lon, lat = grid.lonlat()
-    half = np.array([-grid.cell / 2, grid.cell / 2])
-    time = {
-        "standard_name": "time",
-        "long_name": "start of the UTC day" if hours == WHOLE_DAY else "start of the hours that are averaged, UTC",
-        "axis": "T",
-        "units_metadata": "leap_seconds: none",
-    }
-    coords: dict[str, Any] = {
-        "time": ("time", start.astype("datetime64[ns]"), time),
-        "time_bnds": (("time", "bnds"), np.stack([start, end], 1).astype("datetime64[ns]")),
-        "y": ("y", grid.y, _projected("y")),
-        "x": ("x", grid.x, _projected("x")),
-        "y_bnds": (("y", "bnds"), grid.y[:, None] - half),  # descending, as y itself
-        "x_bnds": (("x", "bnds"), grid.x[:, None] + half),
-        "lat": (("y", "x"), lat, {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}),
-        "lon": (("y", "x"), lon, {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}),
-        "crs": ((), np.int32(0), CRS.from_user_input(grid.crs).to_cf() | {"long_name": "projection of x and y"}),
-    }
-    if levels is not None:
-        height = {"standard_name": "height", "long_name": "height above ground", "units": "m", "positive": "up", "axis": "Z"}
-        coords["level"] = ("level", np.asarray(levels, "float64"), height)
-    words = POLLUTANTS[pollutant][1]
-    defaults = {
-        "Conventions": "CF-1.11",
-        "title": f"{named(hours)[0].upper()}{named(hours)[1:]} {words}",
-        "institution": "not stated",
-        "source": f"airloom {__version__}",
-        "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} made by airloom {__version__}",
-        "references": "not stated",
-    }
-    return xr.Dataset(coords=coords, attrs=defaults | dict(attrs or {}))
-
-
-def _projected(axis: str) -> dict[str, str]:
-    return {
-        "standard_name": f"projection_{axis}_coordinate",
-        "long_name": f"{axis} of the cell centre in the grid's projection",
-        "units": "m",
-        "axis": axis.upper(),
-    }
 
 
 @contextmanager

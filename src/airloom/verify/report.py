@@ -12,7 +12,7 @@ import yaml
 from airloom.errors import DataError
 from airloom.grid import Grid
 from airloom.hours import WHOLE_DAY, named
-from airloom.infer.fields import SYMBOLS
+from airloom.infer.cf import SYMBOLS
 from airloom.ledger import Ledger
 from airloom.verify import figures
 from airloom.verify.baselines import BASELINES

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airloom import __version__
-from airloom.infer.fields import SYMBOLS
+from airloom.infer.cf import SYMBOLS
 from airloom.methods.pointconv.study import FusionStudy
 from airloom.verify.tables import model_title, number, overall, with_interval, withheld
 

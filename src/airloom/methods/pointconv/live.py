@@ -13,7 +13,8 @@ import xarray as xr
 from airloom import __version__
 from airloom.errors import DataError
 from airloom.grid import Grid
-from airloom.infer.fields import field_dataset, read, surface, write_netcdf
+from airloom.infer.cf import field_dataset
+from airloom.infer.fields import read, surface, write_netcdf
 from airloom.ledger import Ledger
 from airloom.methods.pointconv.fuse import COVERAGE
 from airloom.methods.pointconv.model import Model
