@@ -132,6 +132,8 @@ def test_fields_cover_the_days_that_have_a_station(folder):
         assert bool((field["pm10"] >= 0).all())
         assert field["coverage"].shape == (5, 32, 32)
         assert 0.4 < float(field["coverage"].max()) < 1
+        assert field["pm10_high"].shape == field["pm10_low"].shape == (5, 32, 32)  # evaluated, so they are known
+        assert bool(((field["pm10_low"] <= field["pm10"]) & (field["pm10"] < field["pm10_high"])).all())
         assert field["pm10"].attrs["standard_name"] == "mass_concentration_of_pm10_ambient_aerosol_particles_in_air"
 
 

@@ -3,7 +3,7 @@
 import errno
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -33,30 +33,31 @@ from airloom.infer.cf import (
 ROWS = 128  # of a chunk; a tile's height or a part of it, so that a strip of tiles is written in few pieces
 
 
-def write_netcdf(field: xr.Dataset, path: Path) -> None:
+def write_netcdf(field: xr.Dataset, path: Path, finish: Callable[[xr.Dataset], xr.Dataset] = lambda day: day) -> None:
     """Write a field as one compressed NetCDF-4 file, chunked by day; whole or not at all. One day is in memory at a time.
+
+    `finish`: what is made of each day as it is written, such as one with further variables.
 
     Raises:
         DataError: the disk is full; the message says how much was needed.
     """
-    encoding: dict[str, dict[str, Any]] = {str(name): {"_FillValue": None} for name in field.variables}
-    for name, array in field.data_vars.items():
-        chunks = (1, *array.shape[1:])
-        encoding[str(name)] = {"zlib": True, "complevel": 4, "chunksizes": chunks, "_FillValue": np.float32(np.nan)}
-    unit = unit_of(field)
+    first, days, unit = finish(field.isel(time=slice(0, 1))), field.sizes["time"], unit_of(field)
+    encoding: dict[str, dict[str, Any]] = {str(name): {"_FillValue": None} for name in first.variables}
+    for name, array in first.data_vars.items():
+        encoding[str(name)] = {"zlib": True, "complevel": 4, "chunksizes": array.shape, "_FillValue": np.float32(np.nan)}
     for name in TIMES:
         encoding[name] |= time_encoding(unit)
     for name in ("lon", "lat"):
         encoding[name] |= {"zlib": True, "complevel": 4}
-    first, days = field.isel(time=slice(0, 1)), field.sizes["time"]  # lays out the file; the other days follow
-    with _room(path, field.nbytes), whole(path) as aside:
+    needed = field.coords.to_dataset().nbytes + days * sum(array.nbytes for array in first.data_vars.values())
+    with _room(path, needed), whole(path) as aside:
         linked(first).to_netcdf(aside, engine="netcdf4", format="NETCDF4", encoding=encoding, unlimited_dims=["time"])
-        with netCDF4.Dataset(aside, "a") as file:
+        with netCDF4.Dataset(aside, "a") as file:  # laid out by the first day; the others follow
             for name in TIMES:
                 file[name][:days] = (field[name].to_numpy() - EPOCH) // np.timedelta64(1, unit)
             for day in range(1, days):
-                for name, array in field.data_vars.items():
-                    file[str(name)][day] = array.isel(time=day).to_numpy()
+                for name, array in finish(field.isel(time=slice(day, day + 1))).data_vars.items():
+                    file[str(name)][day] = array.to_numpy()[0]
 
 
 def create_zarr(

@@ -5,15 +5,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor
 from torch.nn import functional
 
 from airloom.methods.pointconv.effect import KINDS, PlaceEffect, about
 from airloom.methods.pointconv.network import PointConvFusion, of_stations
 from airloom.stations import Stations
+from airloom.verify.intervals import Calibration
 
 LONE = 0.5  # how well a station that stands alone knows its own cell
 CELLS = 2**18  # cells of all days that are computed at once
+SHOWN = 0.8  # level of the intervals that a file holds
 COVERAGE = {  # what the variable of that name is
     "long_name": "how well stations know the cell: 0 out of their reach, 0.5 as in a station's own cell",
     "units": "1",
@@ -167,3 +170,15 @@ class Fuser:
         air = field.numpy()
         air[~weights[:, 0].any((1, 2))] = np.nan
         return air, known.numpy(), told, spread.numpy()
+
+
+def with_interval(field: xr.Dataset, pollutant: str, calibration: Calibration | None) -> xr.Dataset:
+    """A field with `coverage`, and the ends of its intervals of the level SHOWN; as it is where nothing calibrates them."""
+    if calibration is None:
+        return field
+    told, known = field[pollutant], field["coverage"]
+    ends = zip(("low", "high"), calibration.between(SHOWN, told.to_numpy(), known.to_numpy()), strict=True)
+    for word, values in ends:
+        what = {"long_name": f"{word} end of the {SHOWN:.0%} interval of a daily mean", "units": "ug m-3"}
+        field = field.assign({f"{pollutant}_{word}": (told.dims, values.astype(np.float32), what)})
+    return field

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,11 @@ from airloom.grid import Grid
 from airloom.infer.cf import field_dataset
 from airloom.infer.fields import read, surface, write_netcdf
 from airloom.ledger import Ledger
-from airloom.methods.pointconv.fuse import COVERAGE
+from airloom.methods.pointconv.fuse import COVERAGE, with_interval
 from airloom.methods.pointconv.model import Model
 from airloom.methods.pointconv.sensors import on_cells, read_sensors
 
 TABLES = (".csv", ".csv.gz", ".parquet")
-SHOWN = 0.8  # level of the intervals that a file holds
 METRES = 111_000.0  # of a degree of latitude
 PAUSE = 5.0  # seconds between two looks into a folder
 SETTLED = 2.0  # seconds after which a file that no longer grows is taken for whole
@@ -70,11 +70,8 @@ def fuse(
     attributes = {"title": study.title, "source": f"airloom {__version__}, method pointconv"}
     found = field_dataset(field, grid=study.target_grid, days=days, pollutant=study.pollutant, attrs=attributes)
     found = found.assign(coverage=(("time", "y", "x"), known, COVERAGE))
-    if model.calibration and before is None:
-        for word, values in zip(("low", "high"), model.calibration.between(SHOWN, field, known), strict=True):
-            what = {"long_name": f"{word} end of the {SHOWN:.0%} interval of a daily mean", "units": "ug m-3"}
-            found[f"{study.pollutant}_{word}"] = ("time", "y", "x"), values.astype(np.float32), what
-    write_netcdf(found, out)
+    calibration = model.calibration if before is None else None
+    write_netcdf(found, out, partial(with_interval, pollutant=study.pollutant, calibration=calibration))
     return ledger
 
 

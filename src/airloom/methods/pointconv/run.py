@@ -12,7 +12,7 @@ run.report()
 import hashlib
 import shutil
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from airloom.learn.checkpoint import load_weights
 from airloom.ledger import Ledger
 from airloom.methods.pointconv.adapt import adapt
 from airloom.methods.pointconv.card import card
-from airloom.methods.pointconv.fuse import COVERAGE, Adapted, Fuser, Observed
+from airloom.methods.pointconv.fuse import COVERAGE, Adapted, Fuser, Observed, with_interval
 from airloom.methods.pointconv.lessons import Teacher
 from airloom.methods.pointconv.method import network_of
 from airloom.methods.pointconv.model import MODEL, Model
@@ -124,8 +124,14 @@ class FusionRun(Carrier[FusionStudy]):
                 for day, field, reach in zip(some, found, known, strict=True):
                     write_day(path, number[day], field, pollutant=what, beside={"coverage": reach})
                 self.progress("fuse, days", number[some[-1]] + 1, len(days))
-            write_netcdf(read(path), self.netcdf)
+            self._write_netcdf()
         return self.netcdf
+
+    def _write_netcdf(self) -> None:
+        """The fields in one file, with intervals once these are calibrated."""
+        calibration = Model.load(self.folder).calibration
+        finish = partial(with_interval, pollutant=self.study.pollutant, calibration=calibration)
+        write_netcdf(self._field, self.netcdf, finish)
 
     def _is_mine(self, field: xr.Dataset) -> bool:
         """Whether a field is of these weights, maps and observations, and tells its coverage."""
@@ -138,7 +144,7 @@ class FusionRun(Carrier[FusionStudy]):
 
     def evaluate(self) -> dict[str, Any]:
         """Every station left out in turn, beside the baselines, and an unseen world beside its truth; writes `pairs.parquet`,
-        `scores.json`, and `card.md` for whom the model is passed on to.
+        `scores.json`, `card.md` for whom the model is passed on to, and intervals beside the fields.
         """
         with self._timed("evaluate"):
             asked, case = self.study.verification, self._case
@@ -162,6 +168,8 @@ class FusionRun(Carrier[FusionStudy]):
             scores = {"study": self.study.name, **evaluate(pairs, draws=asked.draws, seed=self.study.seed)}
             scores["worlds"] = self._reproduced()
             scores["intervals"] = self._calibrated(left_out[0])
+            if (self.folder / FIELDS).is_dir():
+                self._write_netcdf()
             write_json(self.folder / "scores.json", scores)
             with whole(self.folder / "card.md") as aside:
                 aside.write_text(card(self.study, scores, self._size), encoding="utf-8")
