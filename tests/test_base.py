@@ -29,7 +29,7 @@ def test_a_new_year_is_adapted_to_from_a_finished_run(finished, small, tmp_path)
     np.testing.assert_array_equal(before, read(finished.folder / "fields" / "phase-2.zarr").no2.to_numpy())
     assert not np.array_equal(before, after)
     ours, theirs = (read_json(r.folder / "normalisation.json") for r in (run, finished))
-    assert ours.pop("study") != theirs.pop("study")
+    assert ours.pop("marks") != theirs.pop("marks")
     assert ours == theirs
     assert {r["phase"] for r in run.evaluate()["rows"] if r["model"] == "dacno2"} == {2, 3}
     assert run.report().is_file()
@@ -80,3 +80,37 @@ def test_a_base_whose_phases_all_come_later_is_refused(finished):
     content["phases"][0]["number"] = 2
     with pytest.raises(StudyError, match=r"has phases \[2, 3\], none below 2"):
         Base.of(parse(content, where="adaptive"))
+
+
+def test_stations_that_the_base_has_learnt_from_are_not_scored(finished, small, tmp_path):
+    study = adaptive(finished, **{"stations.split.withheld": ["centre", "north"]})  # north was learnt from, centre was not
+    run = Run(study, small.data, tmp_path / "runs" / "again", workers=1)
+    run.prepare()
+    assert run._stations.filter("withheld")["station"].to_list() == ["centre"]
+    assert [e.what for e in run.ledger.of("station", "kept") if "base run has learnt" in e.why] == ["north"]
+    every = Run(changed(study, {"stations.split.withheld": ["north"]}), small.data, tmp_path / "runs" / "none", workers=1)
+    every.prepare()
+    with pytest.raises(StudyError, match="has learnt from all 1 stations that are withheld"):
+        every.train()
+
+
+def test_maps_are_divided_by_the_mean_that_the_base_divided_them_by(finished, small, tmp_path):
+    study = adaptive(finished, **{"grid.centre": [-3.6, 40.4]})  # another window, whose mean is another
+    run = Run(study, small.data, tmp_path / "runs" / "east", workers=1)
+    run.prepare()
+    ours, theirs = run.cube.logarithms("emissions")["population"], finished.cube.logarithms("emissions")["population"]
+    assert abs(ours / theirs - 1) > 0.005
+    people = run.cube.map("population")
+    seen = run._reader.gridded["emissions"].array[0, 0].numpy()
+    scale = run._normaliser.scales["emissions"]
+    np.testing.assert_allclose(seen, (np.log1p(people / theirs) - scale.mean[0]) / scale.deviation[0], rtol=1e-4, atol=1e-5)
+
+
+def test_baselines_learn_of_the_new_year_where_the_cube_holds_no_other(finished, small, tmp_path):
+    run = Run(adaptive(finished), small.data, tmp_path / "again", workers=1)
+    run.prepare()
+    assert run._learnt_years == [2022]  # of the base, whose days this cube holds
+    late = adaptive(finished, **{"period.start": "2023-01-01"})
+    run = Run(late, small.data, tmp_path / "late", workers=1)
+    run.prepare()
+    assert run._learnt_years == [2023]

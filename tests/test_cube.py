@@ -227,6 +227,13 @@ def test_files_that_changed_since_the_cube_was_built_are_noticed(small, copied, 
     with pytest.raises(DataError, match=r"weather/era5land-2023-03\.nc is new\. Remove the cube"):
         build(small.study, copied, path, workers=1)
     new.unlink()
+    table = copied / "observed.csv"
+    before = table.read_text()
+    os.utime(table)  # another time and the same content: nothing has changed
+    build(small.study, copied, path, workers=1)
+    table.write_text(before.replace("1", "2"))  # as long as before
+    with pytest.raises(DataError, match=r"observed\.csv holds something else"):
+        build(small.study, copied, path, workers=1)
     (copied / "observed.csv").write_text("station,time,value\n")
     with pytest.raises(DataError, match=r"observed\.csv has another size"):
         build(small.study, copied, path, workers=1)

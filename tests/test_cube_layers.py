@@ -100,3 +100,29 @@ def test_several_files_where_a_source_reads_one(small, tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(DataError, match=r"layer roads: 2 files match, a\.gpkg and b\.gpkg among them; roads reads one"):
         maps((LayerPart(source="roads", name="roads", files=("*.gpkg",)),), small.study, tmp_path)
+
+
+def test_cells_without_a_value_take_what_the_study_says(small, tmp_path):
+    grid = small.study.target_grid  # 32 × 32; the eastern quarter is the sea
+    for name, value in (("height", 100.0), ("land", 2.0)):
+        raster(tmp_path / f"{name}.tif", np.full((32, 24), value), grid)
+    classes = np.full(grid.shape, 48.0)  # CORINE's own number for no data
+    classes[:, :24] = 2
+    raster(tmp_path / "empty.tif", classes, grid)
+    parts = (
+        LayerPart(source="raster", name="elevation", files=("height.tif",), fill=0),
+        LayerPart(source="raster", name="land", files=("land.tif",), how="classes", fill=44),
+        LayerPart(source="raster", name="cover", files=("empty.tif",), how="classes", fill=44),
+    )
+    found = maps(parts, small.study, tmp_path)
+    assert found.values[0].mean() == pytest.approx(75)  # 100 on three quarters, 0 at sea
+    artificial, water = (found.names.index(f"land_{n}") for n in ("artificial", "water"))
+    assert found.values[artificial, :, :24].all()
+    assert found.values[water, :, 24:].all()
+    assert np.array_equal(found.values[1:6], found.values[6:])
+    assert found.filled == dict.fromkeys(found.names, 256)
+
+
+def test_what_has_a_value_everywhere_is_not_filled():
+    with pytest.raises(ValueError, match="fill: the census layer 'people' has a value in every cell"):
+        part("census", "people", fill=0)

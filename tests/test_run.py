@@ -19,10 +19,11 @@ from safetensors.numpy import load_file
 from airloom.errors import CheckpointError, StudyError
 from airloom.facts import facts
 from airloom.infer.fields import read, written
+from airloom.learn.checkpoint import save_weights
 from airloom.run import Run
 from airloom.study import changed
 from tests.folders import CLOCKED, lasting
-from tests.small import STAGES
+from tests.small import LATITUDE, STAGES, write_weather
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 DATED = ("small.nc", "zarr.json")  # they hold the time of day when a field was made
@@ -49,7 +50,7 @@ def test_a_run_is_a_folder_that_holds_all_of_it(finished):
 
 def test_scores_have_exactly_these_keys(finished):
     scores = json.loads((finished.folder / "scores.json").read_text())
-    assert set(scores) == {"study", "draws", "seed", "rows", "differences"}
+    assert set(scores) == {"study", "draws", "seed", "rows", "differences", "fields"}
     names = ("rmse", "mae", "r", "r2", "bias")
     row = {"model", "phase", "target", "stratum", "level", "period", "n", "days", *names, *(f"{n}_ci" for n in names)}
     assert {frozenset(r) for r in scores["rows"]} == {frozenset(row)}
@@ -233,8 +234,7 @@ def test_withheld_stations_touch_neither_weights_nor_normalisation_nor_fields(fi
         fields = [read(r.folder / "fields" / f"phase-{phase}.zarr").no2.to_numpy() for r in (run, finished)]
         np.testing.assert_array_equal(*fields)
     ours, theirs = (json.loads((r.folder / "normalisation.json").read_text()) for r in (run, finished))
-    assert ours.pop("study") != theirs.pop("study")  # the files are others
-    assert ours == theirs
+    assert ours == theirs  # what phases have learnt from is the same, though the files are others
     rows = [json.loads((r.folder / "scores.json").read_text())["rows"] for r in (run, finished)]
     for ours, theirs in zip(*rows, strict=True):
         if ours["stratum"] == "all":
@@ -243,8 +243,8 @@ def test_withheld_stations_touch_neither_weights_nor_normalisation_nor_fields(fi
 
 def test_fields_of_weights_that_have_changed_are_made_anew(copy):
     before = read(copy.folder / "fields" / "small.nc").no2.to_numpy()
-    for name in ("best", "state"):
-        shutil.copy(trained(copy, 2) / f"{name}.safetensors", trained(copy, 3) / f"{name}.safetensors")
+    network = copy._networks.of(copy.study.phases[0], 0)
+    save_weights(trained(copy, 3) / "best.safetensors", network, {"study": copy._marks[3]})
     path = copy.predict()
     np.testing.assert_array_equal(read(path).no2, read(copy.folder / "fields" / "phase-2.zarr").no2)
     assert not np.array_equal(read(path).no2, before)
@@ -351,3 +351,45 @@ def test_a_broken_checkpoint_is_named_and_may_be_removed(copy, finished, name):
     copy.train()
     ours, theirs = (load_file(trained(r, 3) / "best.safetensors") for r in (copy, finished))
     assert all(np.array_equal(ours[k], theirs[k]) for k in theirs)
+
+
+# What has changed since -------------------------------------------------------------------------------------------------
+
+
+def test_other_years_to_score_are_predicted_and_written(copy):
+    study = changed(copy.study, {"verification.years": [2022]})
+    run = Run(study, copy.data, copy.folder, workers=1)
+    run.predict()
+    for path in (run.netcdf, copy.folder / "fields" / "phase-3.zarr"):
+        with read(path) as field:
+            assert set(field["time"].dt.year.values) == {2022}
+    with pytest.raises(StudyError, match="Run `airloom evaluate` first"):
+        run.report()
+    assert {r["period"] for r in run.evaluate()["rows"]} == {"2022"}
+    assert run.report().is_file()
+
+
+def test_a_corrected_file_of_a_later_year_costs_no_phase_that_came_before(copy, small, tmp_path):
+    data = shutil.copytree(small.data, tmp_path / "data")
+    days = np.arange("2023-02-01", "2023-02-09", dtype="datetime64[D]")
+    write_weather(data / "weather" / "era5land-2023-02.nc", days, latitude=LATITUDE + 0.02)
+    run = Run(small.study, data, copy.folder, workers=1)
+    shutil.rmtree(run.cube_path)
+    run.prepare()
+    before = trained(run, 2).joinpath("best.safetensors").read_bytes()
+    with pytest.raises(CheckpointError, match=r"phase-3/member-1/state.safetensors: .* or has learnt from other files"):
+        run.train()
+    shutil.rmtree(copy.folder / "phase-3")
+    again = Run(small.study, data, copy.folder, workers=1)
+    again.train()
+    assert trained(run, 2).joinpath("best.safetensors").read_bytes() == before
+    old = read(copy.folder / "fields" / "phase-2.zarr")["no2"].values
+    again.predict()
+    assert not np.array_equal(old, read(copy.folder / "fields" / "phase-2.zarr")["no2"].values)
+
+
+def test_scores_of_whole_fields_that_are_asked_for_no_more_are_removed(copy):
+    left = copy.folder / "volumes.npz"
+    left.write_bytes(b"of an earlier study")
+    copy.evaluate()
+    assert not left.exists()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from torch import nn
 
 from airloom.errors import StudyError
@@ -39,7 +40,7 @@ class Base:
         if study.base is None:
             return None
         folder = Path(study.base)
-        if not (folder / "normalisation.json").is_file():
+        if not all((folder / name).is_file() for name in ("normalisation.json", "stations.parquet")):
             raise StudyError(f"base: {folder} holds no trained run. Name the folder of one, such as runs/{study.name}.")
         found = load(folder / "study.yaml")
         first = study.phases[0].number
@@ -66,12 +67,19 @@ class Base:
         Raises:
             CheckpointError: as `airloom.learn.checkpoint.load_weights`.
         """
-        load_weights(self.weights(member), network, belongs_to=read_json(self.folder / "normalisation.json")["study"])
+        marks = read_json(self.folder / "normalisation.json")["marks"]
+        load_weights(self.weights(member), network, belongs_to=marks[str(self.phase.number)])
 
     @property
     def normaliser(self) -> Normaliser:
         """That of the finished run."""
         return Normaliser.from_json(read_json(self.folder / "normalisation.json"))
+
+    @property
+    def trained_on(self) -> set[str]:
+        """Ids of the stations that the finished run has learnt from, each station of a cell by itself."""
+        table = pl.read_parquet(self.folder / "stations.parquet").filter(~pl.col("withheld"))
+        return {one for cell in table["station"] for one in cell.split("+")}
 
     @property
     def digest(self) -> str:

@@ -22,8 +22,8 @@ class Networks:
     """Makes and finds the networks of a run.
 
     `study`: what is asked; `folder`: the run's; `base`: the run that it starts from; `channels`: inputs of each group;
-    `start`: about what a network gives before it is trained; `mark`: what checkpoints of the run carry; `device`: where
-    networks live.
+    `start`: about what a network gives before it is trained; `marks`: what checkpoints of each phase carry, by its number; `device`:
+    where networks live.
     """
 
     study: Study
@@ -31,7 +31,7 @@ class Networks:
     base: Base | None
     channels: Mapping[str, int]
     start: float
-    mark: str
+    marks: Mapping[int, str]
     device: torch.device
 
     def seed(self, member: int) -> int:
@@ -53,7 +53,7 @@ class Networks:
         if self.base and phase is self.base.phase:
             self.base.load(network, member)
         else:
-            load_weights(self.weights(phase, member), network, belongs_to=self.mark)
+            load_weights(self.weights(phase, member), network, belongs_to=self.marks[phase.number])
         return network
 
     def ensemble(self, phase: Phase) -> Ensemble:
@@ -70,9 +70,10 @@ class Networks:
             if isinstance(part, nn.Dropout2d | nn.Dropout3d):
                 part.p = phase.dropout
 
-    def home(self, phase: Phase, member: int) -> Path:
-        """Where a phase of a member lives."""
-        return self.folder / f"phase-{phase.number}" / f"member-{member + 1}"
+    def home(self, phase: Phase, member: int, scales: int | None = None) -> Path:
+        """Where a phase of a member lives, or its epochs of so many coarse scales."""
+        home = self.folder / f"phase-{phase.number}" / f"member-{member + 1}"
+        return home / f"coarse-{scales}" if scales else home
 
     def weights(self, phase: Phase, member: int) -> Path:
         """Where its best weights lie."""
@@ -85,10 +86,12 @@ class Networks:
         return fingerprint([sha256(self.weights(phase, m)) for m in range(self.study.members)])
 
     def epochs(self, phase: Phase) -> list[dict[str, float]]:
-        """Train and validation loss of each epoch of a phase, the mean of the members that came so far."""
-        logs = [read_json(self.home(phase, m) / "log.json") for m in range(self.study.members)]
-        found = []
-        for number in range(1, max(map(len, logs)) + 1):
-            there = [log[number - 1] for log in logs if len(log) >= number]
-            found.append({"epoch": number, **{k: float(np.mean([e[k] for e in there])) for k in ("train", "validation")}})
+        """Train and validation loss of each epoch of a phase, its coarse ones first, the mean of the members that came so far."""
+        found: list[dict[str, float]] = []
+        for _, scales in phase.stages:
+            logs = [read_json(self.home(phase, m, scales) / "log.json") for m in range(self.study.members)]
+            for number in range(max(map(len, logs))):
+                there = [log[number] for log in logs if len(log) > number]
+                losses = {k: float(np.mean([e[k] for e in there])) for k in ("train", "validation")}
+                found.append({"epoch": len(found) + 1, **losses})
         return found

@@ -130,6 +130,10 @@ class LayerPart(Part):
     )
     years: tuple[int, ...] = Field((2018,), description="Years of an inventory whose mean is taken; 2018 in the paper.")
     units: str = Field("1", description="Unit of a raster's values.")
+    fill: float | None = Field(
+        None,
+        description="Value of cells where a raster has none, as 0 for heights or 44 for CORINE's classes at sea; by default each must have one.",
+    )
     log: bool = Field(
         False,
         description="Use log(1 + value / mean over the window): for quantities that span decades, such as emissions and people. "
@@ -140,6 +144,8 @@ class LayerPart(Part):
     def _has_files(self) -> "LayerPart":
         if self.source != "places" and not self.files:
             raise ValueError(f"files: missing; the {self.source} layer {self.name!r} needs patterns of files")
+        if self.fill is not None and self.source != "raster":
+            raise ValueError(f"fill: the {self.source} layer {self.name!r} has a value in every cell; leave fill out")
         if self.log and self.how == "classes":
             raise ValueError(f"log: the classes of {self.name!r} are 0 or 1, not amounts; leave log out")
         if self.source == "places" and self.files:

@@ -18,7 +18,7 @@ from airloom.verify.tables import model_title
 from airloom.verify.volumes import ASSIMILATED, Model
 
 TRAINING = "-training"  # ends the name of a method whose field is of days of training
-MADE_BY = "weights", "drawn"  # attributes in which a field differs that is to be made anew
+MADE_BY = "weights", "drawn", "inputs"  # attributes in which a field differs that is to be made anew
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Products:
         """The final field in one file."""
         return self.folder / "fields" / f"{self.study.name}.nc"
 
-    def attributes(self, model: Model, weights: str) -> dict[str, str]:
-        """Global attributes of a field; `weights` is the digest of those that made it."""
+    def attributes(self, model: Model, weights: str, inputs: str) -> dict[str, str]:
+        """Global attributes of a field; `weights` and `inputs` are digests of those that made it."""
         name, what = model[0], model_title(*model).split(", ", 1)[1]
         return {
             "title": f"{self.study.title}, {what}{', days of training' if name.endswith(TRAINING) else ''}",
@@ -79,6 +79,7 @@ class Products:
             "references": "DACNO2: Sun et al., a multi-constraint deep learning framework for 3D NO2 fields",
             "institution": "not stated",
             "weights": weights,
+            "inputs": inputs,
             **self._drawn(model),
         }
 

@@ -100,6 +100,7 @@ class Run(Carrier[Study]):
             if self.ranks.lead:
                 self._write_study()
                 _ = self._normaliser  # written once, before members and other ranks read it
+                self._write_stations()
                 if self.study.cache:
                     _ = self._reader.gridded  # likewise
             self.ranks.wait()
@@ -147,7 +148,7 @@ class Run(Carrier[Study]):
     def _predict(self, phase: Phase, model: Model, days: np.ndarray) -> None:
         """A phase's field of some days."""
         network = self._networks.ensemble(phase)  # first: nothing is removed for weights that cannot be read
-        path, attributes = self._fresh(model, phase)
+        path, attributes = self._fresh(model, phase, days)
         predict_field(
             network,
             self._reader,
@@ -160,10 +161,11 @@ class Run(Carrier[Study]):
             ranks=self.ranks,
         )
 
-    def _fresh(self, model: Model, phase: Phase) -> tuple[Path, dict[str, str]]:
-        """Where a field of a phase's weights goes, and its attributes; one that was made otherwise is removed."""
-        path = self._products.path(model)
-        attributes = self._products.attributes(model, self._networks.digest(phase))
+    def _fresh(self, model: Model, phase: Phase, days: np.ndarray) -> tuple[Path, dict[str, str]]:
+        """Where a field of a phase's weights goes, and its attributes; one of other days, or that was made otherwise, is removed."""
+        path, years = self._products.path(model), np.unique(self.cube.years[days]).tolist()
+        inputs = fingerprint([self.cube.days[days].astype(str).tolist(), self.cube.digest(years, ~self._withheld)])
+        attributes = self._products.attributes(model, self._networks.digest(phase), inputs)
         found = read(path).attrs if self.ranks.lead and path.exists() else attributes
         if any(found.get(k) != attributes.get(k) for k in MADE_BY):
             shutil.rmtree(path)
@@ -173,7 +175,7 @@ class Run(Carrier[Study]):
         """Draw a phase's field to the training stations."""
         phase, days = self._products.drawn, np.flatnonzero(self._test_days())
         features = Features(self.cube, self.study.weather_factor)
-        path, attributes = self._fresh(self._products.models[-1], phase)
+        path, attributes = self._fresh(self._products.models[-1], phase, days)
         assimilate_field(
             self._field(self._products.of(phase)),
             self.cube,
@@ -210,17 +212,18 @@ class Run(Carrier[Study]):
 
     def evaluate(self) -> dict[str, Any]:
         """Fields to scores beside baselines on the same split, at stations and, where the study has levels or a truth, in
-        whole fields; writes `pairs.parquet`, `stations.parquet`, `scores.json`, `volumes.npz`.
+        whole fields; writes `pairs.parquet`, `scores.json`, `volumes.npz`.
         """
         with self._timed("evaluate"):
             self._write_study()
             fields = {m: self._field(m) for m in self._products.models}
             asked = self.study, self.cube, fields, self._test_days()
-            pairs = pairs_of(*asked, withheld=self._withheld)
-            for name, content in (("pairs", pairs), ("stations", self._stations)):
-                with whole(self.folder / f"{name}.parquet") as aside:
-                    content.write_parquet(aside)
+            pairs = pairs_of(*asked, withheld=self._withheld, train_years=self._learnt_years)
+            with whole(self.folder / "pairs.parquet") as aside:
+                pairs.write_parquet(aside)
             scores = {"study": self.study.name, **evaluate(pairs, draws=self.study.verification.draws, seed=self.study.seed)}
+            scores["fields"] = self._made_by
+            self._volumes_path.unlink(missing_ok=True)
             if volumes := volumes_of(*asked, tiles=self._tiles, data=self.data):
                 scores["rows"] += volumes.rows
                 scores["differences"] += volumes.differences
@@ -229,8 +232,14 @@ class Run(Carrier[Study]):
         return scores
 
     def report(self) -> Path:
-        """Scores and fields to a self-contained HTML page."""
+        """Scores and fields to a self-contained HTML page.
+
+        Raises:
+            StudyError: there are no scores, or they are of other fields than lie there now.
+        """
         path, scores = self.folder / "report.html", self._scores()
+        if scores.get("fields") != self._made_by:
+            raise StudyError(f"{self.folder}: the scores are of other fields than these. Run `airloom evaluate` first.")
         with self._timed("report"):
             field_mean, seasons = means(self._field(self._products.models[-1]), self.study.pollutant)
             write_report(
@@ -260,15 +269,38 @@ class Run(Carrier[Study]):
         return self.folder / "volumes.npz"
 
     @property
-    def fingerprint(self) -> str:
-        """What checkpoints carry: the study but for what comes after training, the cube's files and the weights that it starts from."""
+    def _learnt_years(self) -> list[int]:
+        """Years of the cube that weights were trained on before they were adapted, or were adapted to where there are no others."""
+        before = self._base.study.train_years if self._base else []
+        known = [y for y in {*self.study.train_years, *before} if (self.cube.years == y).any()]
+        return sorted(known) or self.study.adapt_years
+
+    @property
+    def _made_by(self) -> str:
+        """What changes when one of the fields does."""
+        attributes = [self._field(m).attrs for m in self._products.models]
+        return fingerprint([[a.get(k) for k in MADE_BY] for a in attributes])
+
+    @cached_property
+    def _marks(self) -> dict[int, str]:
+        """What checkpoints of each phase carry: the study but for what comes after training, the weights that it starts from, and all that it
+        and the phases before it learn from. What a file of another year says does not matter to them.
+        """
         base = [self._base.digest] if self._base else []
-        return fingerprint([self.study.learnt(), self.cube.provenance["made_of"], *base])
+        marks: dict[int, str] = {}
+        years: set[int] = set()
+        for phase in self.study.phases:
+            years |= {*phase.years}
+            found = [self.study.learnt(), self.cube.digest(sorted(years), ~self._withheld), *base]
+            marks[phase.number] = fingerprint(found)
+        return marks
 
     @property
     def ledger(self) -> Ledger:
         """The cube's ledger and that of the split."""
         ledger = self.cube.ledger
+        for name in self._moved:
+            ledger.kept("station", name, "drawn to be withheld, but the base run has learnt from it: trained on, not scored")
         for name, out in zip(self.cube.stations.table["station"], self._withheld, strict=True):
             if out:
                 ledger.kept("station", name, "withheld: scored, never trained on")
@@ -286,6 +318,23 @@ class Run(Carrier[Study]):
 
     @cached_property
     def _withheld(self) -> np.ndarray:
+        """Stations that are scored, bool on (station,): those of the split that the base run has not learnt from."""
+        found = self._split & ~self._learnt_by_base
+        if not found.any():
+            raise StudyError(
+                f"stations.split: the base run {self.study.base} has learnt from all {self._split.sum()} stations that are withheld. "
+                "Withhold those that it withheld, by stations.split.withheld."
+            )
+        return found
+
+    @property
+    def _moved(self) -> list[str]:
+        """Stations that would be withheld, had the base run not learnt from them."""
+        return self.cube.stations.table.filter(self._split & self._learnt_by_base)["station"].to_list()
+
+    @cached_property
+    def _split(self) -> np.ndarray:
+        """Stations that the study withholds, bool on (station,)."""
         part = self.study.stations.split
         return split(
             self.cube.stations,
@@ -295,20 +344,31 @@ class Run(Carrier[Study]):
             seed=part.seed,
         ).to_numpy()
 
+    @cached_property
+    def _learnt_by_base(self) -> np.ndarray:
+        """Stations that the base run has learnt from, bool on (station,)."""
+        known = self._base.trained_on if self._base else set()
+        return np.array([not known.isdisjoint(cell.split("+")) for cell in self.cube.stations.table["station"]])
+
     @property
     def _stations(self) -> pl.DataFrame:
         """The stations' table with a column `withheld`."""
         return self.cube.stations.table.with_columns(withheld=pl.Series(self._withheld))
 
+    def _write_stations(self) -> None:
+        """Keep who was learnt from, for runs that start from this one."""
+        with full_disk_named(self.folder), whole(self.folder / "stations.parquet") as aside:
+            self._stations.write_parquet(aside)
+
     @cached_property
     def _normaliser(self) -> Normaliser:
-        """Made of the training years and stations once, and kept in the run; made anew where it is of another cube."""
-        path = self.folder / "normalisation.json"
-        if not path.is_file() or read_json(path).get("study") != self.fingerprint:
+        """Made of the training years and stations once, and kept in the run; made anew where what it was made of has changed."""
+        path, marks = self.folder / "normalisation.json", {str(number): mark for number, mark in self._marks.items()}
+        if not path.is_file() or read_json(path).get("marks") != marks:
             years = self.study.train_years or self.study.adapt_years
             found = self._base.normaliser if self._base else Normaliser.of(self.cube, years, ~self._withheld)
             with full_disk_named(self.folder):
-                write_json(path, {"study": self.fingerprint, **found.to_json()})
+                write_json(path, {"marks": marks, **found.to_json()})
         return Normaliser.from_json(read_json(path))
 
     @cached_property
@@ -321,7 +381,7 @@ class Run(Carrier[Study]):
         """Of all members and phases."""
         channels = {g: len(self.cube.channels(g)) for g in GROUPS if self.cube.channels(g)}
         start = self._normaliser.start
-        return Networks(self.study, self.folder, self._base, channels, start, self.fingerprint, device())
+        return Networks(self.study, self.folder, self._base, channels, start, self._marks, device())
 
     @cached_property
     def _tiles(self) -> list[Tile]:
@@ -335,7 +395,8 @@ class Run(Carrier[Study]):
 
     def _sets(self, phase: Phase) -> Sets:
         """Values that a phase sees; those of withheld stations are not among them."""
-        return Sets.of(phase, self._days(phase.years, f"phase {phase.number}"), ~self._withheld, self.study.seed)
+        days, years = self._days(phase.years, f"phase {phase.number}"), self.study.years_beside(phase)
+        return Sets.of(phase, days, ~self._withheld, self.study.seed, self.cube.usable & np.isin(self.cube.years, years))
 
     def _days(self, years: Sequence[int], what: str) -> np.ndarray:
         """Days of some years that have all inputs, bool on (time,)."""

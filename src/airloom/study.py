@@ -87,6 +87,10 @@ class Study(Part):
         """The grid of the fields."""
         return self.grid.grid()
 
+    def years_beside(self, phase: Phase) -> list[int]:
+        """The years of a phase and of all that share one of them."""
+        return sorted({y for p in self.phases if not {*p.years}.isdisjoint(phase.years) for y in p.years})
+
     @property
     def train_years(self) -> list[int]:
         """Years of the phases before the adaptive one."""

@@ -52,13 +52,13 @@ class Training:
             for stage, scales in phase.stages:
                 self.networks.set_trained(network, phase)  # a coarse stage has frozen the finer scales
                 trained = method(self.study.method.name).coarsest(network, scales) if scales else network
-                self._trainer(stage, trained, former, member, f"coarse-{scales}" if scales else "").run(self.progress)
+                self._trainer(stage, trained, former, member, scales).run(self.progress)
             former = copy.deepcopy(network).eval()
 
     def _trainer(
-        self, phase: Phase, network: nn.Module, former: nn.Module | None, member: int, part: str = ""
+        self, phase: Phase, network: nn.Module, former: nn.Module | None, member: int, scales: int | None
     ) -> PhaseTrainer:
-        """What trains a phase of a member, or a part of it that has a folder of its own."""
+        """What trains a phase of a member, or its epochs of so many coarse scales."""
         of_member = f" of member {member + 1}" if self.study.members > 1 else ""
         return PhaseTrainer(
             phase,
@@ -67,9 +67,9 @@ class Training:
             self.reader,
             self.tiles,
             self.sets(phase),
-            study=self.networks.mark,
+            study=self.networks.marks[phase.number],
             seed=self.networks.seed(member),
-            folder=self.networks.home(phase, member) / part,
-            name=f"phase {phase.number}{of_member}{f' ({part})' if part else ''}",
+            folder=self.networks.home(phase, member, scales),
+            name=f"phase {phase.number}{of_member}{f' (coarse-{scales})' if scales else ''}",
             ranks=self.ranks,
         )

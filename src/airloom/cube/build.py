@@ -6,6 +6,7 @@ import math
 import platform
 import shutil
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -21,7 +22,7 @@ from zarr.codecs import BloscCodec
 import airloom
 from airloom.cube.chemistry import daily_means
 from airloom.cube.decode import Asked, Decode, decode, products, read_parts
-from airloom.cube.layers import daily, group_channels, maps
+from airloom.cube.layers import Inputs, daily, group_channels, map_names, maps
 from airloom.cube.normalise import Sums
 from airloom.cube.stations import read_assimilated, read_stations
 from airloom.cube.store import CALENDAR, Cube
@@ -30,6 +31,7 @@ from airloom.cube.workers import Crew, Workers, crew
 from airloom.errors import DataError
 from airloom.files import full_disk_named, sha256
 from airloom.ledger import Ledger
+from airloom.parts import LayerPart
 from airloom.progress import Progress, quiet
 from airloom.sources.members import matching
 from airloom.study import Study
@@ -67,17 +69,28 @@ def build(study: Study, data: Path, path: Path, *, workers: Workers = 2, progres
 
 
 def _check_files(cube: Cube, study: Study, data: Path) -> None:
-    """Refuse a cube whose files are others under `data` now, or of other sizes; they may also be gone altogether."""
-    made = {name: size for name, (size, _) in cube.group.attrs["made_of"]["files"].items()}
-    names = {name for pattern in study.patterns for name in glob.glob(pattern, root_dir=data, recursive=True)}
-    here = {name: (data / name).stat().st_size for name in names}
-    if here and here != made:
-        name = min(name for name, _ in here.items() ^ made.items())
-        found = "is new" if name not in made else "is gone" if name not in here else "has another size"
-        raise DataError(
-            f"{cube.path}: was built of other files than lie under {data} now: {name} {found}. "
-            "Remove the cube and the runs made of it, and run again."
-        )
+    """Refuse a cube whose files are others under `data` now; they may also be gone altogether. A file is read again where its size is
+    the same and its time another than when the cube was built.
+    """
+    made, modified = cube.group.attrs["made_of"]["files"], cube.group.attrs["modified"]
+    here = {name for pattern in study.patterns for name in glob.glob(pattern, root_dir=data, recursive=True)}
+    if not here:
+        return
+
+    def change(name: str) -> str:
+        if name not in made or name not in here:
+            return "is new" if name not in made else "is gone"
+        now, (size, digest) = (data / name).stat(), made[name]
+        if now.st_size != size:
+            return "has another size"
+        return "" if now.st_mtime_ns == modified[name] or sha256(data / name) == digest else "holds something else"
+
+    for name in sorted({*made, *here}):
+        if found := change(name):
+            raise DataError(
+                f"{cube.path}: was built of other files than lie under {data} now: {name} {found}. "
+                "Remove the cube and run again; runs keep what they learnt of years whose files are the same."
+            )
 
 
 def input_files(study: Study, data: Path) -> dict[str, list[Path]]:
@@ -117,6 +130,7 @@ def _begin(study: Study, data: Path, aside: Path) -> zarr.Group:
     group = zarr.open_group(aside, mode="a")
     group.attrs.update(
         made_of=made_of,
+        modified={name: (data / name).stat().st_mtime_ns for name in made_of["files"]},
         versions=_versions(),
         sums={asked.group: {} for asked in products(study)},
         ledger={"stations": [asdict(e) for e in stations.ledger.entries]},
@@ -133,6 +147,7 @@ def _begin(study: Study, data: Path, aside: Path) -> zarr.Group:
             found = maps(parts, study, data)
             attributes = {"names": found.names, "plain": found.plain, "logarithms": found.logarithms}
             _put(group, kind, found.values, ("channel", "y", "x"), **attributes)
+            _note_filled(found, parts, kind, group)
     _put(group, "observed", stations.daily.to_numpy(), ("time", "station"), units="ug m-3")
     for asked in products(study):
         _empty(group, asked, len(days))
@@ -240,6 +255,15 @@ def _note_outside(parts: list[xr.Dataset], asked: Asked, group: zarr.Group) -> N
         why = f"{outside} of {math.prod(asked.grid.shape)} cells lie beyond the data and take its edge"
         ledger.kept("value", asked.group, why, outside)
         group.attrs["ledger"] = {**group.attrs["ledger"], asked.group: [asdict(e) for e in ledger.entries]}
+
+
+def _note_filled(found: Inputs, parts: Sequence[LayerPart], kind: str, group: zarr.Group) -> None:
+    """Tell the ledger how many cells of maps have no value and take what the study says."""
+    ledger, fills = Ledger(), {name: part.fill for part in parts for name in map_names(part)}
+    for name, cells in found.filled.items():
+        why = f"{cells} of {math.prod(found.values.shape[1:])} cells have no value and take {fills[name]:g}"
+        ledger.kept("value", name, why, cells)
+    group.attrs["ledger"] = {**group.attrs["ledger"], kind: [asdict(e) for e in ledger.entries]}
 
 
 def _blocks(days: np.ndarray, asked: Asked, chunk: int) -> list[slice]:

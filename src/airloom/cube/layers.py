@@ -23,13 +23,15 @@ from airloom.study import Study
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """Some inputs of one group: their names, their values with one channel a name, the names of those that are not scaled, and the
-    mean by which those are divided that enter as logarithms.
+    mean by which those are divided that enter as logarithms; `filled`: how many cells have none in the files, of those names where the
+    study says what such cells hold.
     """
 
     names: list[str]
     values: np.ndarray
     plain: list[str]
     logarithms: dict[str, float] = field(default_factory=dict)
+    filled: dict[str, int] = field(default_factory=dict)
 
 
 def group_channels(study: Study) -> dict[str, int]:
@@ -61,10 +63,10 @@ def maps(parts: tuple[LayerPart, ...], study: Study, data: Path) -> Inputs:
     """Static maps on (channel, y, x), float32; maps of 0 and 1 stay plain.
 
     Raises:
-        DataError: as the source; a layer changes with time; or a cell has no value, as where elevation or night light ends. Of roads, people and
-            emissions a cell without any has 0, also at sea; the sea has a class of land cover.
+        DataError: as the source; a layer changes with time; or a cell has no value, as where elevation or night light ends, and the study has no
+            `fill`. Of roads, people and emissions a cell without any has 0, also at sea.
     """
-    names, values, plain, logarithms = [], [], [], {}
+    names, values, plain, logarithms, filled = [], [], [], {}, {}
     for part in parts:
         found = source(part, data).layers(study.target_grid)
         for name, layer in zip(map_names(part), found.data_vars.values(), strict=True):
@@ -74,12 +76,14 @@ def maps(parts: tuple[LayerPart, ...], study: Study, data: Path) -> Inputs:
                 )
             names.append(name)
             values.append(_checked(layer.to_numpy(), name, part.log))
+            if layer.attrs.get("filled"):
+                filled[name] = layer.attrs["filled"]
             if part.log:
                 logarithms[name] = float(values[-1].mean(dtype=np.float64)) or 1.0
                 values[-1] = np.log1p(values[-1] / logarithms[name])
         if part.how == "classes":
             plain += map_names(part)
-    return Inputs(names, np.stack(values).astype(np.float32), plain, logarithms)
+    return Inputs(names, np.stack(values).astype(np.float32), plain, logarithms, filled)
 
 
 def daily(study: Study, days: np.ndarray, data: Path) -> Inputs:
@@ -104,7 +108,7 @@ def source(part: LayerPart, data: Path) -> LayerSource:
         return Places()
     paths = matching(data, part.files, f"layer {part.name}")
     if part.source == "raster":
-        return Raster(paths, name=part.name, how=part.how, units=part.units)
+        return Raster(paths, name=part.name, how=part.how, units=part.units, fill=part.fill)
     if part.source == "cams-glob-ant":
         return CAMSGlobAnt(paths, years=part.years, species=part.name)
     if len(paths) > 1:
@@ -120,7 +124,7 @@ def _checked(values: np.ndarray, name: str, log: bool) -> np.ndarray:
     if not np.isfinite(values).all():
         raise DataError(
             f"layer {name}: {1 - np.isfinite(values).mean():.0%} of the window's cells have no value. "
-            "Add the files that cover them, or move the window."
+            "Add the files that cover them, say with fill what such cells hold, as 0 for heights at sea, or move the window."
         )
     if log and values.min() < 0:
         raise DataError(

@@ -1,7 +1,8 @@
 """The cube: one Zarr store a study, with all that training, prediction and verification read."""
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ import zarr
 
 from airloom.cube.normalise import Scale, Sums
 from airloom.errors import DataError, StudyError
+from airloom.files import fingerprint
 from airloom.grid import Grid
 from airloom.hours import Hours
 from airloom.ledger import Entry, Ledger
@@ -29,9 +31,8 @@ CALENDAR = "calendar"
 MAPS = ("emissions", "geography")
 GRIDDED = ("weather", "upper", "chemistry", "ground")
 INPUTS = ("weather", "upper")  # a day without them is left out; one without chemistry only teaches less
-IN_MEMORY = min(
-    4 * 2**30, memory() // 8
-)  # bytes of a group that is read whole, once: a store is decompressed at every reading
+# bytes of a group that is read whole, once: a store is decompressed at every reading
+IN_MEMORY = min(4 * 2**30, memory() // 8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +128,34 @@ class Cube:
             mean = array.attrs.get("logarithms", {}).get(name)
             return values if mean is None else np.expm1(values) * mean
         return None
+
+    def logarithms(self, group: str) -> dict[str, float]:
+        """The means by which a group's maps are divided that enter as logarithms."""
+        return dict(self.group[group].attrs.get("logarithms", {}))
+
+    def maps(self, group: str, means: Mapping[str, float]) -> np.ndarray:
+        """A group's maps on (channel, y, x), those that enter as logarithms divided by `means` and not by the window's own."""
+        found = self.group[group][:]
+        for name, own in self.logarithms(group).items():
+            if (mean := means.get(name, own)) != own:
+                at = self.channels(group).index(name)
+                found[at] = np.log1p(np.expm1(found[at]) * (own / mean))
+        return found
+
+    def digest(self, years: Sequence[int], stations: np.ndarray) -> str:
+        """What changes when anything does that the cube holds of some years; of `stations`, bool on (station,), alone."""
+        of_years, wanted = np.isin(self.years, years), {str(y) for y in years}
+        sums = {
+            g: {first: s for first, s in found.items() if first[:4] in wanted}
+            for g, found in self.group.attrs["sums"].items()
+        }
+        arrays = [self.days[of_years].astype(int), self.usable[of_years], self.chemistry_days[of_years]]
+        arrays.append(self.stations.daily.to_numpy()[of_years][:, stations])
+        arrays += [self.group[g][:] for g in MAPS if self.channels(g)]
+        if self.channels(CALENDAR):
+            arrays.append(self.group[CALENDAR][:][of_years])
+        hashes = [hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in arrays]
+        return fingerprint([sums, hashes, self.stations.table.filter(stations).to_dicts()])
 
     @cache  # noqa: B019  (a cube lives as long as its run)
     def _array(self, group: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Batches: tiles of days, normalised, in the order of a seed."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Batch:
 class Normaliser:
     """Physical values to what a network sees, and back; made of training years and training stations alone.
 
-    `scales`: z-scores of each group. `unit`: the observations' standard deviation [µg m⁻³], so that a squared error of 1 is
+    `scales`: z-scores of each group; `logarithms`: the means by which maps are divided that enter as logarithms. `unit`: the observations' standard deviation [µg m⁻³], so that a squared error of 1 is
     their variance; `start`: their mean in that unit. `levels`: what the chemistry model's mean at the ground is to its mean
     on each level (paper 000, §2.2.3), so that every level asks for numbers of one size.
     """
@@ -53,6 +53,7 @@ class Normaliser:
     unit: float
     start: float
     levels: np.ndarray
+    logarithms: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, cube: Cube, years: Sequence[int], training: np.ndarray) -> "Normaliser":
@@ -70,7 +71,8 @@ class Normaliser:
         if cube.has_chemistry:
             means = cube.chemistry_means(years)
             levels = means[0] / means
-        return cls(scales, float(np.nanstd(seen)), float(np.nanmean(seen) / np.nanstd(seen)), levels)
+        logarithms = {name: mean for g in MAPS if g in scales for name, mean in cube.logarithms(g).items()}
+        return cls(scales, float(np.nanstd(seen)), float(np.nanmean(seen) / np.nanstd(seen)), levels, logarithms)
 
     def physical(self, field: np.ndarray) -> np.ndarray:
         """A network's field on (…, level, y, x) in µg m⁻³."""
@@ -83,13 +85,14 @@ class Normaliser:
             "unit": self.unit,
             "start": self.start,
             "levels": self.levels.tolist(),
+            "logarithms": dict(self.logarithms),
         }
 
     @classmethod
     def from_json(cls, content: dict) -> "Normaliser":
         """The inverse of `to_json`."""
         scales = {g: Scale.from_json(s) for g, s in content["scales"].items()}
-        return cls(scales, content["unit"], content["start"], np.asarray(content["levels"], float))
+        return cls(scales, content["unit"], content["start"], np.asarray(content["levels"], float), content["logarithms"])
 
 
 @dataclass(frozen=True)
@@ -136,8 +139,8 @@ class Reader:
     @cached_property
     def gridded(self) -> dict[str, Ready]:
         """Inputs on grids, normalised and ready to be cut."""
-        scales = self.normaliser.scales
-        return {g: ready(self.cube, g, scales[g], self.cache) for g in self._names if g != CALENDAR}
+        scales, logarithms = self.normaliser.scales, self.normaliser.logarithms
+        return {g: ready(self.cube, g, scales[g], self.cache, logarithms) for g in self._names if g != CALENDAR}
 
     @cached_property
     def _names(self) -> dict[str, list[str]]:

@@ -80,6 +80,7 @@ def _read(path: Path, belongs_to: str) -> tuple[dict[str, Tensor], dict[str, Any
         ) from error
     if found != belongs_to:
         raise CheckpointError(
-            f"{path}: belongs to another study ({found}, not {belongs_to}). Name another run, or remove the folder."
+            f"{path}: belongs to another study, or has learnt from other files than there are now ({found}, not {belongs_to}). Name "
+            "another run, or remove its folder, and `airloom train` makes it anew."
         )
     return tensors, facts

@@ -44,7 +44,7 @@ def check_familiar(
         lines.append(f"{name}: {ours[0]:.4g} ± {ours[1]:.2g} found, {theirs[0]:.4g} ± {theirs[1]:.2g} in training")
     raise DataError(
         f"{group} of {period} is not what the network was trained on: {'; '.join(lines)}. Were units or levels swapped, or "
-        "files of another product fetched? Put the right files in place and prepare again."
+        "files of another product fetched? Put the right files in place, remove the cube and prepare again."
     )
 
 

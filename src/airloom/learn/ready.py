@@ -1,8 +1,9 @@
 """Gridded inputs as networks see them, ready to be cut: normalised once where they can be kept so, else as they are read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -68,15 +69,17 @@ class Stored:
         self.scale.apply(spread(found, rows, columns), self.axis, out=out.numpy())
 
 
-def ready(cube: Cube, group: str, scale: Scale, cache: Path | None = None) -> Ready:
+def ready(
+    cube: Cube, group: str, scale: Scale, cache: Path | None = None, logarithms: Mapping[str, float] = MappingProxyType({})
+) -> Ready:
     """A group of a cube: in memory where it is small, else, but for maps, in a float16 file in the folder `cache` where that is given,
-    else stored.
+    else stored. `logarithms`: the means by which maps were divided that the network has learnt from, where others than the cube's.
     """
     array, axis = cube.group[group], CHANNELS[group]
     small = array.nbytes < store.IN_MEMORY
     if group in MAPS:
-        if small:
-            return Kept(torch.from_numpy(scale.apply(array[:], axis)[None]))
+        if small or any(logarithms.get(n, own) != own for n, own in cube.logarithms(group).items()):
+            return Kept(torch.from_numpy(scale.apply(cube.maps(group, logarithms), axis)[None]))
         return Stored(array, scale, axis, daily=False)
     if small:
         found = np.empty(array.shape, np.float32)
@@ -85,7 +88,7 @@ def ready(cube: Cube, group: str, scale: Scale, cache: Path | None = None) -> Re
         return Kept(torch.from_numpy(found))
     if cache is None:
         return Stored(array, scale, axis, daily=True)
-    path = cache / f"{group}-{fingerprint([scale.to_json(), array.shape])}.float16"
+    path = cache / f"{group}-{fingerprint([scale.to_json(), cube.provenance['made_of']])}.float16"
     if not path.is_file():
         with full_disk_named(cache), whole(path) as aside, open(aside, "wb") as file:  # a memmap would die of a full disk
             for part in _parts(array):

@@ -20,22 +20,25 @@ class Sets:
     check_days: np.ndarray
 
     @classmethod
-    def of(cls, phase: Phase, days: np.ndarray, stations: np.ndarray, seed: int) -> "Sets":
+    def of(
+        cls, phase: Phase, days: np.ndarray, stations: np.ndarray, seed: int, drawn_from: np.ndarray | None = None
+    ) -> "Sets":
         """Split the values of `days` and `stations`, each bool, as the phase's validation says, by `seed`.
 
-        Withheld stations must not be among `stations`.
+        Withheld stations must not be among `stations`. `drawn_from`: days, the phase's among them, out of which validation days are drawn;
+        phases that give the same ones have the same validation days, as far as these are their own.
 
         Raises:
             StudyError: the split would leave nothing to train on or nothing to validate on.
         """
-        # the same days in every phase, or a later one would be judged by what an earlier one has learnt
+        # the same draw in every phase, or a later one would be judged by what an earlier one has learnt
         draw = np.random.default_rng([seed, 2 if phase.validation.by == "days" else phase.number])
         pool = np.outer(days, stations)
         fraction = phase.validation.fraction
         if phase.validation.by == "values":
             chosen = np.asarray(draw.random(pool.shape) < fraction)
         elif phase.validation.by == "days":
-            chosen = _share(days, fraction, draw)[:, None]
+            chosen = _share(days if drawn_from is None else drawn_from, fraction, draw)[:, None]
         else:
             chosen = _share(stations, fraction, draw)[None, :]
         train, check = pool & np.logical_not(chosen), pool & chosen

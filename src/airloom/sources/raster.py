@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import rasterio
@@ -50,16 +50,19 @@ class Raster(LayerSource):
             "classes": pixels hold CORINE's classes 1 to 44; five layers, 1 where the class that covers most of the cell
             belongs to the layer's group (artificial, agricultural, forest and semi-natural, wetland, water), else 0.
         units: unit of the pixels' values.
+        fill: value, or class, of cells that have none, as of the sea where a model of heights ends at the coast.
     """
 
     name = "raster"
     title = "Raster map (GeoTIFF)"
 
-    def __init__(self, paths: Sequence[Path], *, name: str, how: How = "mean", units: str = "1") -> None:
-        self.paths, self.layer, self.how, self.units = list(paths), name, how, units
+    def __init__(
+        self, paths: Sequence[Path], *, name: str, how: How = "mean", units: str = "1", fill: float | None = None
+    ) -> None:
+        self.paths, self.layer, self.how, self.units, self.fill = list(paths), name, how, units, fill
 
     def layers(self, grid: Grid) -> xr.Dataset:
-        """The layer on (y, x), float32; NaN in cells of which less than half holds data.
+        """The layer on (y, x), float32; NaN, or `fill`, in cells of which less than half holds data; their number is in `attrs["filled"]`.
 
         With "density" a pixel without data holds nothing. With "classes" there are five layers, `name_artificial` and so on.
 
@@ -82,7 +85,12 @@ class Raster(LayerSource):
         units = self.units
         if self.how == "density":
             units = "km-2" if units == "1" else f"{units} km-2"
-        attrs = {"units": units, "long_name": self.layer, "source": ", ".join(p.name for p in self.paths)}
+        attrs: dict[str, Any] = {"units": units, "long_name": self.layer, "source": ", ".join(p.name for p in self.paths)}
+        if self.how == "classes":
+            values = np.where(values == CORINE_EMPTY, np.nan, values)
+        if self.fill is not None:
+            attrs["filled"] = int(np.isnan(values).sum())
+            values = np.nan_to_num(values, nan=self.fill)
         if self.how == "classes":
             values = self._one_hot(values)
             return xr.Dataset(
@@ -96,7 +104,6 @@ class Raster(LayerSource):
 
     def _one_hot(self, classes: np.ndarray) -> np.ndarray:
         """CORINE's classes on (y, x) → its groups on (group, y, x): 1 in one of them, 0 in the others; NaN without data."""
-        classes = np.where(classes == CORINE_EMPTY, np.nan, classes)
         last = np.array([*LAND_COVER.values()])
         strange = classes[~np.isnan(classes) & ~np.isin(classes, np.arange(1, last[-1] + 1))]
         if strange.size:

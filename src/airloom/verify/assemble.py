@@ -21,7 +21,13 @@ from airloom.verify.volumes import Day, Model
 
 
 def pairs_of(
-    study: Study, cube: Cube, fields: Mapping[Model, xr.Dataset], test: np.ndarray, *, withheld: np.ndarray
+    study: Study,
+    cube: Cube,
+    fields: Mapping[Model, xr.Dataset],
+    test: np.ndarray,
+    *,
+    withheld: np.ndarray,
+    train_years: Sequence[int],
 ) -> pl.DataFrame:
     """Predicted and observed values at all stations: the method's phases, the baselines, and the chemistry model where the study
     has one.
@@ -32,12 +38,13 @@ def pairs_of(
         fields: by their names and phases.
         test: days that are scored, bool on (time,).
         withheld: bool on (station,).
+        train_years: years that the method was trained on, of which baselines learn.
     """
     network = network_of(
         cube,
         withheld,
         factor=study.weather_factor,
-        train_years=study.train_years,
+        train_years=train_years,
         adapt_years=study.adapt_years,
         test=test,
         seed=study.seed,

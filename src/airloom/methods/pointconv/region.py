@@ -48,10 +48,11 @@ def _map(study: FusionStudy, number: int, data: Path, taught: Callable[[], np.nd
 def _own(part: MapPart, grid: Grid, data: Path) -> np.ndarray:
     assert part.layer is not None
     (layer,) = source(part.layer, data).layers(grid).data_vars.values()
-    known = layer.to_numpy()
-    values = scaled(part.name, known if part.fill is None else np.where(np.isfinite(known), known, part.fill))
+    values = scaled(part.name, layer.to_numpy())
     if not np.isfinite(values).all():
-        raise DataError(f"maps: {part.name} has no value in {1 - np.isfinite(values).mean():.0%} of the cells. Set fill.")
+        raise DataError(
+            f"maps: {part.name} has no value in {1 - np.isfinite(values).mean():.0%} of the cells. Set layer.fill."
+        )
     return values
 
 

@@ -40,9 +40,6 @@ class MapPart(Part):
     layer: LayerPart | None = Field(
         None, description="The region's own; without it the twin's, whose ranges and towns are real."
     )
-    fill: float | None = Field(
-        None, description="Value of cells where the layer has none, as at sea; by default there must be none."
-    )
 
 
 class Worlds(Part):
