@@ -53,6 +53,7 @@ def variants(study: Study, base: Path) -> dict[str, dict[str, Any]]:
             "method.pyramid": False,
             "phases.0.coarse": [],
             "phases.0.epochs": 3,
+            "phases.0.learning_rate": one["coarse"][0]["learning_rate"],
             "phases.1.own_shares": False,
             "phases.2.own_shares": False,
         },
@@ -166,10 +167,7 @@ def keep(found: dict[str, Any], twin: Plan, path: Path) -> None:
     """Put a run among those of the same twin that were made before."""
     before = json.loads(path.read_text()) if path.is_file() else {}
     known = before["runs"] if before.get("twin") == twin.to_json() else []
-    made = {
-        **stamp("torch"),
-    }
-    runs = {r["run"]: r for r in [*known, {**found, **made}]}
+    runs = {r["run"]: r for r in [*known, {**found, **stamp("torch")}]}
     write_json(path, {"twin": twin.to_json(), "runs": [runs[name] for name in sorted(runs)]})
 
 

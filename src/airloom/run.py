@@ -23,7 +23,7 @@ from airloom.base import Base
 from airloom.carrier import Carrier
 from airloom.cube.build import build
 from airloom.cube.features import Features
-from airloom.cube.store import Cube
+from airloom.cube.store import CALENDAR, INPUTS, Cube
 from airloom.device import device
 from airloom.errors import StudyError
 from airloom.facts import facts
@@ -35,7 +35,7 @@ from airloom.infer.fields import read, write_netcdf
 from airloom.infer.misses import DAYS, FEWEST, Misses
 from airloom.infer.predict import predict_field
 from airloom.learn.batches import GROUPS, Normaliser, Reader
-from airloom.learn.familiar import check_familiar
+from airloom.learn.familiar import check_days, check_familiar
 from airloom.learn.sets import Sets
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
@@ -101,6 +101,9 @@ class Run(Carrier[Study]):
                 self._write_study()
                 _ = self._normaliser  # written once, before members and other ranks read it
                 self._write_stations()
+                known = [] if self._base else self.study.train_years or self.study.adapt_years  # whose statistics they are
+                others = {y for p in self.study.phases for y in p.years} - {*known}
+                self._check_inputs(sorted(y for y in others if self.cube.usable[self.cube.years == y].any()))
                 if self.study.cache:
                     _ = self._reader.gridded  # likewise
             self.ranks.wait()
@@ -123,7 +126,7 @@ class Run(Carrier[Study]):
         """
         if self.ranks.lead:
             self._write_study()
-        self._check_inputs()
+        self._check_inputs(self.study.verification.years)
         for phase in self._products.phases:
             with self._timed(f"predict phase {phase.number}"):
                 self._predict(phase, self._products.of(phase), np.flatnonzero(self._test_days()))
@@ -407,19 +410,17 @@ class Run(Carrier[Study]):
             )
         return days
 
-    def _check_inputs(self) -> None:
-        """See that the weather of the verification years is what the network was trained on."""
-        years, upper = self.study.verification.years, self.study.upper
-        for group in ("weather", "upper"):
-            if self.cube.channels(group):
-                check_familiar(
-                    group,
-                    self.cube.channels(group),
-                    self._normaliser.scales[group],
-                    self.cube.scale(group, years),
-                    period=", ".join(map(str, years)),
-                    levels=upper.levels if upper and group == "upper" else (),
-                )
+    def _check_inputs(self, years: Sequence[int]) -> None:
+        """See that weather and daily numbers of some years are what the network was trained on."""
+        period, upper = ", ".join(map(str, years)), self.study.upper
+        for group in (CALENDAR, *INPUTS):
+            if not years or not (names := self.cube.channels(group)):
+                continue
+            levels = upper.levels if upper and group == "upper" else ()
+            trained = self._normaliser.scales[group]
+            check_familiar(group, names, trained, self.cube.scale(group, years), period=period, levels=levels)
+            for first, found in self.cube.blocks(group, years) if group in INPUTS else ():
+                check_days(group, names, trained, found, period=f"the days from {first} on", levels=levels)
 
     def _test_days(self) -> np.ndarray:
         """Days that are predicted and scored, bool on (time,)."""

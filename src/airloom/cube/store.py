@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -179,6 +179,14 @@ class Cube:
             total = Sums.of(array[:])
         plain = np.isin(self.channels(group), array.attrs.get("plain", []))
         return total.scale().but(plain.reshape(-1, *[1] * (total.n.ndim - 1)))
+
+    def blocks(self, group: str, years: Sequence[int]) -> Iterator[tuple[str, Scale]]:
+        """Statistics of a gridded group over each block of days of some years that has values, with its first day."""
+        wanted = {str(y) for y in years}
+        for first, content in sorted(self.group.attrs["sums"][group].items()):
+            sums = Sums.from_json(content)
+            if first[:4] in wanted and sums.n.all():
+                yield first, sums.scale()
 
     def chemistry_means(self, years: Sequence[int]) -> np.ndarray:
         """Mean of the chemistry model on each level over the days of `years` and all cells [µg m⁻³], on (level,).

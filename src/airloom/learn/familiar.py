@@ -10,14 +10,15 @@ from airloom.cube.normalise import Scale
 from airloom.errors import DataError
 from airloom.learn.ready import CHANNELS
 
-FARTHEST = 3.0  # training deviations that a period's mean may lie from the training mean; seasons move it by two at most
+FARTHEST = 3.0  # training deviations that a year's mean may lie from the training mean
+FARTHEST_DAYS = 4.0  # the same of some days' mean; a cold spell moves it by less than three
 WIDEST, NARROWEST = 3.0, 0.01  # of the training deviation; a period may lack snow, or nearly
 
 
 def check_familiar(
     group: str, names: Sequence[str], trained: Scale, found: Scale, *, period: str, levels: Sequence[float] = ()
 ) -> None:
-    """Refuse inputs of `period` whose statistics are none of the training's.
+    """Refuse inputs of a whole `period` whose statistics are none of the training's.
 
     Arguments:
         group: what messages call the inputs together.
@@ -30,11 +31,38 @@ def check_familiar(
     Raises:
         DataError: names each input that strays, with both figures.
     """
-    shift = (found.mean - trained.mean) / trained.deviation
     ratio = found.deviation / trained.deviation
     constant = (found.deviation == 1.0) | (trained.deviation == 1.0)  # what does not vary has deviation 1
-    strange = (abs(shift) > FARTHEST) | (ratio > WIDEST) | (ratio < NARROWEST)
-    strange &= ~constant | ((trained.deviation != 1.0) & (abs(shift) > FARTHEST))
+    comes_and_goes = (
+        (found.mean == 0) & (trained.mean >= 0) & (trained.mean < trained.deviation)
+    )  # as snow, which a year may lack
+    still = constant & (trained.deviation != 1.0) & ~comes_and_goes
+    strange = _far(trained, found, FARTHEST) | ((ratio > WIDEST) | (ratio < NARROWEST)) & ~constant | still
+    _refuse(group, names, trained, found, strange, period, levels)
+
+
+def check_days(
+    group: str, names: Sequence[str], trained: Scale, found: Scale, *, period: str, levels: Sequence[float] = ()
+) -> None:
+    """The same of a few days, of which the mean alone is looked at: one file of a year may be the broken one."""
+    _refuse(group, names, trained, found, _far(trained, found, FARTHEST_DAYS), period, levels)
+
+
+def _far(trained: Scale, found: Scale, most: float) -> np.ndarray:
+    """Whose mean lies farther from the training mean than so many deviations; of what did not vary in training nothing is asked."""
+    return (abs(found.mean - trained.mean) / trained.deviation > most) & (trained.deviation != 1.0)
+
+
+def _refuse(
+    group: str,
+    names: Sequence[str],
+    trained: Scale,
+    found: Scale,
+    strange: np.ndarray,
+    period: str,
+    levels: Sequence[float],
+) -> None:
+    """Name the inputs that are strange, bool on (channel,) or (channel, level), where some are."""
     if not strange.any():
         return
     lines = []
