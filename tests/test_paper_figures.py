@@ -13,7 +13,7 @@ from airloom.ledger import Ledger
 from airloom.verify import field_figures, field_maps
 from airloom.verify.evaluation import evaluate_volumes
 from airloom.verify.per_station import network_mean, station_scores
-from airloom.verify.profiles import profile_rows
+from airloom.verify.profiles import degrees, profile_rows
 from airloom.verify.report import write_report
 from airloom.verify.scores import pair
 from airloom.verify.tables import evaluate
@@ -67,7 +67,6 @@ def world():
         against=("dacno2", 3),
         population=6000 * town,
         elevation=1500 * np.clip(east - south, 0, None),
-        places=stations.select("station", place=pl.Series(["centre", "edge"] * 12)),
         draws=50,
         seed=0,
     )
@@ -98,13 +97,14 @@ def test_figures(world, seen, tmp_path):
     last = {m: volumes.means[m] for m in (MODELS[3], MODELS[2], ("truth", None))}
     ground = {m: f[0] for m, f in volumes.means.items()}
     chosen = field_maps.windows(volumes.population, volumes.elevation, ground[MODELS[2]])
-    rows = profile_rows(volumes.means, volumes.population, volumes.levels)
+    rows = profile_rows(volumes.means, degrees(volumes.population), volumes.levels)
     figures = {
         "surface": field_maps.surface_maps(ground, GRID, seen, chosen),
         "windows": field_maps.window_maps(ground, chosen, GRID, seen),
         "levels": field_maps.level_maps(last, LEVELS, GRID),
+        "levels of a window": field_maps.level_maps(last, LEVELS, GRID, chosen["Highest"]),
         "profiles": field_figures.profiles(rows),
-        "transect": field_figures.transect(last, LEVELS, GRID, 20, 9),
+        "transect": field_figures.transect(last, LEVELS, GRID, 20, 9, "town"),
         "scores-truth": field_figures.level_scores(volumes.rows, "truth"),
         "scores-cams": field_figures.level_scores(volumes.rows, "cams"),
         "series": field_figures.network_series(network_mean(pairs), MODELS),
@@ -125,7 +125,7 @@ def test_level_maps_show_patterns_of_models_that_differ_by_a_factor():
 
 
 def test_a_transect_names_levels_that_do_not_overlap(world):
-    figure = field_figures.transect({MODELS[2]: world[0].means[MODELS[2]]}, LEVELS, GRID, 20, 9)
+    figure = field_figures.transect({MODELS[2]: world[0].means[MODELS[2]]}, LEVELS, GRID, 20, 9, "town")
     assert sorted(figure.axes[0].get_yticks()) == [50, 250, 500, 1000, 2000, 5000]
 
 
@@ -142,15 +142,23 @@ def report(world, path, **changes):
         "ledger": Ledger(),
         "facts": {},
         "volumes": volumes,
+        "places": stations.select("station", place=pl.Series(["centre", "edge"] * 12)),
     }
     write_report(path, **(arguments | changes))
     return path.read_text(encoding="utf-8")
 
 
 def test_the_report_shows_whole_fields_where_there_are_any(world, tmp_path):
-    new = ("By type of station", "Levels", "Maps by model", "Profiles", "Stations one by one", "Network mean")
+    of_fields, of_stations = (
+        ["Levels", "Maps by model", "Profiles"],
+        ["By type of station", "Stations one by one", "Network mean"],
+    )
+    new = [*of_fields, *of_stations]
     page = report(world, tmp_path / "with.html")
-    assert [t for t in new if f"<h2>{t}</h2>" in page] == list(new)
+    assert [t for t in new if f"<h2>{t}</h2>" in page] == new
+    assert "Against the chemistry model, on cells of 8 km, about its own" in page
+    assert page.count("The same of the window “") == 6  # three captions, and as many alternative texts
+    assert "through the highest cell" in page
     assert "CAMS, bilinear to 2 km" in page
     assert "<td>0\u2060–\u20601000\u00a0m</td>" in page
     row = next(r for r in world[0].rows if (r["target"], r["phase"], r["level"]) == ("truth", 3, 500))
@@ -159,7 +167,7 @@ def test_the_report_shows_whole_fields_where_there_are_any(world, tmp_path):
     anchors = set(re.findall(r'<section id="([^"]+)"', page))
     assert {"levels", "network-mean"} <= anchors
     without = report(world, tmp_path / "without.html", volumes=None)
-    assert not [t for t in new if f"<h2>{t}</h2>" in without]
+    assert [t for t in new if f"<h2>{t}</h2>" in without] == of_stations
 
 
 def test_the_report_says_what_it_cannot_show(world, tmp_path):

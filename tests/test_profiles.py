@@ -12,6 +12,7 @@ from airloom.verify.collect import series_of
 from airloom.verify.per_station import (
     edge_distance,
     network_mean,
+    network_scores,
     place,
     station_scores,
     station_summary,
@@ -25,7 +26,9 @@ from tests.small import STUDY
 
 def test_degrees_hold_their_least_density_and_unknown_cells_belong_to_none():
     masks = degrees(np.array([0.0, 299, 300, 1499, 1500, np.nan]))
-    assert {n: np.flatnonzero(m).tolist() for n, m in masks.items()} == {"city": [4], "town": [2, 3], "rural": [0, 1]}
+    assert {n: np.flatnonzero(m).tolist() for n, m in masks.items()} == {
+        "city": [4], "town": [2, 3], "rural": [1], "uninhabited": [0],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -45,15 +48,15 @@ def test_profiles_by_hand():
     # town cells hold 4 and 8 at the ground, 1 and 2 above: means 6 and 1.5, a quarter; CAMS has 3 and 3
     density = np.array([[400.0, 500.0, 10.0]])
     net = np.array([[[4.0, 8.0, 1.0]], [[1.0, 2.0, np.nan]]])
-    rows = profile_rows({("net", 3): net, ("cams-2km", None): np.full((2, 1, 3), 3.0)}, density, (0, 50))
-    town = [r for r in rows if (r["model"], r["degree"]) == ("net", "town")]
+    rows = profile_rows({("net", 3): net, ("cams-2km", None): np.full((2, 1, 3), 3.0)}, degrees(density), (0, 50))
+    town = [r for r in rows if (r["model"], r["where"]) == ("net", "town")]
     assert [r["mean"] for r in town] == [6, 1.5]
     assert [r["of_ground"] for r in town] == [1, 0.25]
     assert [r["of_cams"] for r in town] == [2, 0.5]
     assert town[0]["cells"] == 2
-    above = next(r for r in rows if (r["model"], r["degree"], r["level"]) == ("net", "rural", 50))
+    above = next(r for r in rows if (r["model"], r["where"], r["level"]) == ("net", "rural", 50))
     assert (above["mean"], above["of_ground"]) == (None, None)
-    assert "city" not in {r["degree"] for r in rows}
+    assert "city" not in {r["where"] for r in rows}
 
 
 def pairs(rows):
@@ -91,6 +94,10 @@ def test_station_scores_and_their_mean_by_hand():
 def test_means_of_network_and_year():
     first = network_mean(pairs(FEW)).filter(pl.col("phase") == 3).row(0, named=True)
     assert (first["n"], first["predicted"], first["observed"]) == (2, 3.5, 5)
+    scores = network_scores(network_mean(pairs(FEW)))["net", 3]  # 3.5 and 6.5, where 5 and 4 were observed
+    assert scores["bias"] == pytest.approx(0.5)
+    assert scores["rmse"] == pytest.approx(4.25**0.5)
+    assert scores["r"] == pytest.approx(-1)
     year = yearly_levels(pairs(FEW)).filter(pl.col("phase") == 3).row(0, named=True)
     assert (year["year"], year["predicted"], year["observed"]) == (2023, 5, 4.5)
 

@@ -110,7 +110,7 @@ def test_report_is_one_whole_escaped_page(run, tmp_path: Path):
     assert "<Mayor>" not in page
     anchors = set(re.findall(r'<section id="([^"]+)"', page))
     assert {s[1:] for s in tags.sources if s.startswith("#")} == anchors
-    assert len(anchors) == 12
+    assert len(anchors) == 15
 
 
 def test_headline_says_what_the_scores_say(run, tmp_path: Path):

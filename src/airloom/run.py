@@ -50,6 +50,7 @@ from airloom.training import Training
 from airloom.verify.assemble import pairs_of, volumes_of
 from airloom.verify.collect import means
 from airloom.verify.evaluation import Volumes
+from airloom.verify.per_station import places
 from airloom.verify.report import write_report
 from airloom.verify.tables import evaluate
 from airloom.verify.volumes import Model
@@ -227,7 +228,7 @@ class Run(Carrier[Study]):
             scores = {"study": self.study.name, **evaluate(pairs, draws=self.study.verification.draws, seed=self.study.seed)}
             scores["fields"] = self._made_by
             self._volumes_path.unlink(missing_ok=True)
-            if volumes := volumes_of(*asked, tiles=self._tiles, data=self.data):
+            if volumes := volumes_of(*asked, data=self.data):
                 scores["rows"] += volumes.rows
                 scores["differences"] += volumes.differences
                 volumes.write(self._volumes_path)
@@ -258,6 +259,7 @@ class Run(Carrier[Study]):
                 facts=facts(self.folder, self.cube, self._networks),
                 training=[{"phase": p.number, **epoch} for p in self.study.phases for epoch in self._networks.epochs(p)],
                 volumes=Volumes.read(self._volumes_path) if self._volumes_path.is_file() else None,
+                places=places(self.cube.stations.table, self._tiles),
             )
             self.ledger.write(self.folder / "ledger.json")
         return path

@@ -8,13 +8,11 @@ import polars as pl
 import xarray as xr
 
 from airloom.cube.store import Cube
-from airloom.grid import Tile
 from airloom.sources.members import matching
 from airloom.study import Study
 from airloom.verify.collect import all_pairs, network_of, series_of
 from airloom.verify.days import chemistry, chemistry_at_ground, chemistry_on_grid, predicted, truth
 from airloom.verify.evaluation import CAMS, Volumes, evaluate_volumes
-from airloom.verify.per_station import edge_distance, place
 from airloom.verify.profiles import people_layer
 from airloom.verify.scores import pair
 from airloom.verify.volumes import Day, Model
@@ -63,18 +61,17 @@ def volumes_of(
     fields: Mapping[Model, xr.Dataset],
     test: np.ndarray,
     *,
-    tiles: Sequence[Tile],
     data: Path,
 ) -> Volumes | None:
     """Whole fields of every phase beside the chemistry model and a twin's truth; None where the study has neither.
 
-    Arguments as in `pairs_of`; `tiles` are the network's windows, and `data` is where the truth's patterns start from.
+    Arguments as in `pairs_of`; `data` is where the truth's patterns start from.
 
     Raises:
         DataError: a pattern of the truth matches nothing, or it lies on other cells or lacks the study's hours.
     """
     patterns = study.verification.truth
-    at, table = np.flatnonzero(test), cube.stations.table
+    at = np.flatnonzero(test)
     if not cube.chemistry_days[at].any() and not patterns:
         return None
     days = cube.days[at]
@@ -87,7 +84,6 @@ def volumes_of(
         cams = chemistry(cube, at)
         models[CAMS] = chemistry_on_grid(cube, at)
     people = people_layer(study)
-    edge = edge_distance(table["row"].to_numpy(), table["column"].to_numpy(), tiles)
     return evaluate_volumes(
         models,
         days=days,
@@ -98,7 +94,6 @@ def volumes_of(
         against=list(fields)[-1],
         population=cube.map(people) if people else None,
         elevation=cube.map("elevation"),
-        places=pl.DataFrame({"station": table["station"], "place": place(edge, study.tiles.size)}),
         draws=study.verification.draws,
         seed=study.seed,
     )

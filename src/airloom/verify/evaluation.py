@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from airloom.files import whole
 from airloom.verify.volumes import Day, FieldMeans, Model, VolumeSums, block_mean
@@ -27,9 +26,9 @@ class Volumes:
         means: mean fields on (level, y, x) [µg m⁻³] of each model, and of `truth` where there is one, over the days and cells
             that all of them have; of the method's phases alone where there are none.
         levels: heights [m], the ground first.
+        factor: cells of the grid along one of the chemistry model as it is scored.
         population: inhabitants km⁻² on (y, x); None where the study does not say.
         elevation: height above the sea on (y, x) [m]; likewise.
-        places: columns station and place (`centre` or `edge` of its tiles).
     """
 
     rows: list[dict[str, Any]]
@@ -37,9 +36,9 @@ class Volumes:
     skipped: dict[str, int]
     means: dict[Model, np.ndarray]
     levels: tuple[float, ...]
+    factor: int
     population: np.ndarray | None
     elevation: np.ndarray | None
-    places: pl.DataFrame
 
     def write(self, path: Path) -> None:
         """Keep all in one .npz file, whole or not at all."""
@@ -52,7 +51,7 @@ class Volumes:
             "differences": self.differences,
             "skipped": self.skipped,
             "levels": self.levels,
-            "places": self.places.to_dicts(),
+            "factor": self.factor,
         }
         with whole(path) as aside, aside.open("wb") as file:
             np.savez_compressed(file, facts=json.dumps(facts), **named)
@@ -73,9 +72,9 @@ class Volumes:
                 facts["skipped"],
                 means,
                 tuple(facts["levels"]),
+                facts["factor"],
                 file.get("population"),
                 file.get("elevation"),
-                pl.DataFrame(facts["places"], schema={"station": pl.String, "place": pl.String}),
             )
 
 
@@ -90,7 +89,6 @@ def evaluate_volumes(
     against: Model,
     population: np.ndarray | None,
     elevation: np.ndarray | None,
-    places: pl.DataFrame,
     draws: int,
     seed: int,
 ) -> Volumes:
@@ -134,7 +132,7 @@ def evaluate_volumes(
         skipped={t: int((~s.used).sum()) for t, s in sums.items()},
         means=means.means(),
         levels=tuple(float(v) for v in levels),
+        factor=factor,
         population=population,
         elevation=elevation,
-        places=places.select("station", "place"),
     )

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from airloom.grid import Grid
 from airloom.verify.field_maps import common_colours
 from airloom.verify.figures import BASELINE, GREY, INK, MAP_COLOURS, STYLE, UNITS, colour_of
-from airloom.verify.scores import AREAS
+from airloom.verify.scores import AREAS, of_model
 from airloom.verify.tables import model_title
 from airloom.verify.volumes import Model
 
@@ -34,20 +34,20 @@ def line_style(model: Model) -> dict[str, Any]:
 
 @rc_context(STYLE)
 def profiles(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Mean profiles by degree of urbanisation, and beneath them their ratio to the ground; `profiles.profile_rows`."""
+    """Mean profiles of several sets of cells, and beneath them their ratio to the ground; `profiles.profile_rows`."""
     table = pl.DataFrame(rows, infer_schema_length=None)
-    found = table["degree"].unique(maintain_order=True).to_list()
+    found = table["where"].unique(maintain_order=True).to_list()
     figure = Figure(figsize=(8.2, 5.8))
     panels = figure.subplots(2, len(found), sharey=True, sharex="row", squeeze=False)
     letters = iter(ascii_lowercase)
     for line, column, label in zip(panels, ("mean", "of_ground"), (f"Mean {UNITS}", "Ratio to the ground [1]"), strict=True):
-        for axes, degree in zip(line, found, strict=True):
-            part = table.filter(pl.col("degree") == degree)
+        for axes, where in zip(line, found, strict=True):
+            part = table.filter(pl.col("where") == where)
             for (name, phase), one in part.group_by("model", "phase", maintain_order=True):
                 axes.plot(one[column], one["level"], markersize=3.5, linewidth=1.3, **line_style((name, phase)))
             _heights(axes, part["level"].unique().sort().to_list())
             axes.set(xlabel=label, xscale="log")
-            axes.set_title(f"({next(letters)}) {degree}, {part['cells'][0]:,} cells", fontsize=9)
+            axes.set_title(f"({next(letters)}) {where}, {part['cells'][0]:,} cells", fontsize=9)
             axes.grid(color="#e6e6e6", linewidth=0.6)
         line[0].set_ylabel("Height [m]")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=5)
@@ -63,8 +63,10 @@ def _heights(axes: Axes, levels: Sequence[float]) -> None:
 
 
 @rc_context(STYLE)
-def transect(means: Mapping[Model, np.ndarray], levels: Sequence[float], grid: Grid, row: int, column: int) -> Figure:
-    """Mean fields on (level, y, x) [µg m⁻³] from west to east through a cell, height against distance from it; Fig. 6."""
+def transect(
+    means: Mapping[Model, np.ndarray], levels: Sequence[float], grid: Grid, row: int, column: int, what: str
+) -> Figure:
+    """Mean fields on (level, y, x) [µg m⁻³] from west to east through a cell, which is `what`, height against distance from it; Fig. 6."""
     figure = Figure(figsize=(8.2, 1.5 * len(means) + 0.7))
     panels = figure.subplots(len(means), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     cuts = [m[:, row] for m in means.values()]
@@ -80,7 +82,7 @@ def transect(means: Mapping[Model, np.ndarray], levels: Sequence[float], grid: G
         axes.minorticks_off()
         axes.axvline(0, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_title(f"({letter}) {model_title(*model)}", fontsize=9)
-    panels[-1].set_xlabel("Distance east of the most populated cell [km]")
+    panels[-1].set_xlabel(f"Distance east of the {what} [km]")
     figure.supylabel("Height [m]", fontsize=9)
     bar = figure.colorbar(ScalarMappable(norm, MAP_COLOURS), ax=list(panels), pad=0.02, extend="max", label=f"Mean {UNITS}")
     bar.outline.set_visible(False)
@@ -129,8 +131,7 @@ def network_series(series: pl.DataFrame, models: Sequence[Model], target: str = 
     figure = Figure(figsize=(8.2, 4.2))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     for index, (name, phase) in enumerate(models):
-        same = (pl.col("model") == name) & pl.col("phase").eq_missing(pl.lit(phase, pl.Int64)) & (pl.col("target") == target)
-        part = _smooth(series.filter(same))
+        part = _smooth(of_model(series, (name, phase)).filter(pl.col("target") == target))
         style = line_style((name, phase)) | {"marker": None, "linewidth": 1.2}
         if index == 0:
             upper.plot(part["time"], part["observed"], color=INK, linewidth=1.6, label="Observed")
@@ -174,7 +175,7 @@ def station_maps(table: pl.DataFrame, models: Sequence[Model], stations: pl.Data
     for line, (score, label) in zip(panels, (("r", "r [1]"), ("r2", "R² [1]")), strict=True):
         low = 0.5 if score == "r" else 0.0
         for axes, model in zip(line, models, strict=False):
-            part = _of(placed, model)
+            part = of_model(placed, model)
             x, y = (v / 1000 for v in grid.project(part["lon"].to_numpy(), part["lat"].to_numpy()))
             marks = axes.scatter(x, y, 20, part[score], cmap=SCORE_COLOURS, vmin=low, vmax=1, edgecolors=INK, linewidths=0.4)
             axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[], facecolor="#f6f6f6")
@@ -194,7 +195,7 @@ def _boxes(axes: Axes, table: pl.DataFrame, models: Sequence[Model], score: str)
     width = 0.8 / len(models)
     for index, model in enumerate(models):
         style = line_style(model)
-        part = _of(table, model)
+        part = of_model(table, model)
         values = [part.filter(pl.col("area") == a)[score].drop_nulls().to_numpy() for a in AREAS]
         places = np.arange(len(AREAS)) + (index + 0.5) * width - 0.4
         boxes = axes.boxplot(values, positions=places, widths=0.85 * width, patch_artist=True, showfliers=False)
@@ -207,8 +208,3 @@ def _boxes(axes: Axes, table: pl.DataFrame, models: Sequence[Model], score: str)
     low, _ = axes.get_ylim()
     axes.set_ylim(max(low, -1.0), 1.02)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
-
-
-def _of(table: pl.DataFrame, model: Model) -> pl.DataFrame:
-    name, phase = model
-    return table.filter((pl.col("model") == name) & pl.col("phase").eq_missing(pl.lit(phase, pl.Int64)))

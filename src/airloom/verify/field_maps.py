@@ -102,22 +102,24 @@ def window_maps(
 
 
 @rc_context(STYLE)
-def level_maps(means: Mapping[Model, np.ndarray], levels: Sequence[float], grid: Grid) -> Figure:
-    """Mean fields on (level, y, x) [µg m⁻³], a row a level from the ground up, a column a model.
+def level_maps(
+    means: Mapping[Model, np.ndarray], levels: Sequence[float], grid: Grid, window: Window | None = None
+) -> Figure:
+    """Mean fields on (level, y, x) [µg m⁻³] of the grid or a window, a row a level from the ground up, a column a model.
 
-    Each is divided by its own mean in the region, which the panel states: models that differ by a factor would otherwise
+    Each is divided by its own mean over what is shown, which the panel states: models that differ by a factor would otherwise
     take up the colours, and hide their patterns. Each row has its own colours.
     """
-    height = 1.75 * grid.shape[0] / grid.shape[1]
+    shown = window or (slice(0, grid.shape[0]), slice(0, grid.shape[1]))
+    height = 1.75 * (shown[0].stop - shown[0].start) / (shown[1].stop - shown[1].start)
     figure = Figure(figsize=(1.75 * len(means) + 1.4, (height + 0.12) * len(levels) + 0.35))
     panels = figure.subplots(len(levels), len(means), squeeze=False)
-    everywhere = slice(0, grid.shape[0]), slice(0, grid.shape[1])
     for index, (line, level) in enumerate(zip(panels, levels, strict=True)):
-        averages = {model: float(np.nanmean(m[index])) for model, m in means.items()}
+        averages = {model: float(np.nanmean(m[index][shown])) for model, m in means.items()}
         patterns = {model: m[index] / (averages[model] or np.nan) for model, m in means.items()}
-        norm = pattern_colours(list(patterns.values()))
+        norm = pattern_colours([p[shown] for p in patterns.values()])
         for axes, (model, pattern) in zip(line, patterns.items(), strict=True):
-            _panel(axes, pattern, grid, everywhere, norm, None, bar=index == len(levels) - 1)
+            _panel(axes, pattern, grid, shown, norm, None, bar=index == len(levels) - 1)
             axes.set(xticks=[], yticks=[])
             axes.text(
                 0.03, 0.97, f"{averages[model]:#.2g}".rstrip("."), transform=axes.transAxes, va="top", fontsize=8, bbox=PLATE
@@ -126,7 +128,7 @@ def level_maps(means: Mapping[Model, np.ndarray], levels: Sequence[float], grid:
                 axes.set_title(_short(model), fontsize=8.5)
         line[0].set_ylabel(f"({ascii_lowercase[index]}) {level:g} m", fontsize=8.5)
         _bar(figure, norm, list(line), label="")
-    figure.supylabel("Height; colours: mean over that of the region [1]", fontsize=9)
+    figure.supylabel("Height; colours: mean over that of all cells shown [1]", fontsize=9)
     return figure
 
 

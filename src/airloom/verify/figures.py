@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from airloom.grid import Grid
 from airloom.sample import evenly
-from airloom.verify.scores import Moments
+from airloom.verify.scores import Moments, of_model
 from airloom.verify.tables import model_title, number, overall
 from airloom.verify.volumes import ASSIMILATED, Model
 
@@ -285,6 +285,4 @@ def training_curves(training: Sequence[Mapping[str, Any]]) -> Figure:
 
 def _of(pairs: pl.DataFrame, model: Model, target: str) -> pl.DataFrame:
     """One model's pairs of one target."""
-    name, phase = model
-    same = (pl.col("model") == name) & pl.col("phase").eq_missing(pl.lit(phase, pl.Int64))
-    return pairs.filter(same & (pl.col("target") == target))
+    return of_model(pairs, model).filter(pl.col("target") == target)

@@ -30,6 +30,12 @@ def place(distance: np.ndarray, size: int) -> np.ndarray:
     return np.where(distance < EDGE * size, "edge", "centre")
 
 
+def places(table: pl.DataFrame, tiles: Sequence[Tile]) -> pl.DataFrame:
+    """Where in their tiles stations lie: columns station and place, of a table with station, row and column."""
+    distance = edge_distance(table["row"].to_numpy(), table["column"].to_numpy(), tiles)
+    return pl.DataFrame({"station": table["station"], "place": place(distance, tiles[0].size)})
+
+
 def station_scores(pairs: pl.DataFrame, places: pl.DataFrame | None = None) -> pl.DataFrame:
     """r, R², RMSE, MAE and bias of each station, a row for each model, phase, target and station; Fig. S3 of paper 000.
 
@@ -62,6 +68,15 @@ def network_mean(pairs: pl.DataFrame) -> pl.DataFrame:
     """Mean over stations by model, phase, target and day: predicted and observed on the same stations; Fig. S4, S5."""
     means = [pl.col(c).mean() for c in ("predicted", "observed")]
     return pairs.group_by(*MODEL, "time", maintain_order=True).agg(pl.len().alias("n"), *means).sort(*MODEL, "time")
+
+
+def network_scores(series: pl.DataFrame) -> dict[tuple[str, int | None], dict[str, float | None]]:
+    """r, R², RMSE, MAE and bias of the daily means of a network, of one target, by model and phase; Fig. S4."""
+    found = {}
+    for (model, phase), part in series.group_by("model", "phase", maintain_order=True):
+        sums = Moments.of(*_values(part), where=np.ones(part.height, bool))
+        found[str(model), phase if phase is None else int(str(phase))] = {s: plain(getattr(sums, s)) for s in SCORES}
+    return found
 
 
 def yearly_levels(pairs: pl.DataFrame) -> pl.DataFrame:

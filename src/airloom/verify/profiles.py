@@ -9,7 +9,7 @@ from airloom.study import Study
 from airloom.verify.volumes import Model
 
 PEOPLE = ("census", "places")  # sources that count inhabitants
-DEGREES = {"city": 1500.0, "town": 300.0, "rural": 0.0}  # least inhabitants per km², GHSL's degrees of urbanisation
+DEGREES = {"city": 1500.0, "town": 300.0, "rural": 1.0, "uninhabited": 0.0}  # least inhabitants per km²; GHSL's degrees
 
 
 def people_layer(study: Study) -> str | None:
@@ -26,23 +26,25 @@ def degrees(density: np.ndarray) -> dict[str, np.ndarray]:
     return masks
 
 
-def profile_rows(means: Mapping[Model, np.ndarray], density: np.ndarray, levels: Sequence[float]) -> list[dict[str, Any]]:
-    """Mean of the cells of each degree on each level; Figs. S10 and 6 of paper 000.
+def profile_rows(
+    means: Mapping[Model, np.ndarray], masks: Mapping[str, np.ndarray], levels: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Mean of some sets of cells on each level, as of degrees of urbanisation or windows; Figs. S10 and 6 of paper 000.
 
-    `means` on (level, y, x) [µg m⁻³], `density` on (y, x) [inhabitants km⁻²], `levels` [m]. A row holds model, phase,
-    degree, level, cells, `mean` [µg m⁻³], `of_ground`, its ratio to the lowest level, and `of_cams`, that to the model
-    `cams-2km`; None where there is nothing to divide by.
+    `means` on (level, y, x) [µg m⁻³], `masks` by name, boolean on (y, x), `levels` [m]. A row holds model, phase, where, level, cells,
+    `mean` [µg m⁻³], `of_ground`, its ratio to the lowest level, and `of_cams`, that to the model `cams-2km`; None where there is
+    nothing to divide by.
     """
     cams = means.get(("cams-2km", None))
     rows = []
-    for degree, mask in degrees(density).items():
+    for where, mask in masks.items():
         if not mask.any():
             continue
         for (name, phase), field in means.items():
             profile = _mean(field, mask)
             beside = _mean(cams, mask) if cams is not None else np.full(len(profile), np.nan)
             for level, mean, other in zip(levels, profile, beside, strict=True):
-                head = {"model": name, "phase": phase, "degree": degree, "level": float(level), "cells": int(mask.sum())}
+                head = {"model": name, "phase": phase, "where": where, "level": float(level), "cells": int(mask.sum())}
                 ratios = {"of_ground": _ratio(mean, profile[0]), "of_cams": _ratio(mean, other)}
                 rows.append({**head, "mean": float(mean) if np.isfinite(mean) else None, **ratios})
     return rows

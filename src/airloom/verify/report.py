@@ -19,6 +19,7 @@ from airloom.verify.baselines import BASELINES
 from airloom.verify.evaluation import CAMS, Volumes
 from airloom.verify.html import cards, embed, link, section, table, write_page
 from airloom.verify.report_ledger import ledger_section
+from airloom.verify.report_stations import station_sections
 from airloom.verify.report_volumes import volume_sections
 from airloom.verify.scores import AREAS, SEASONS
 from airloom.verify.tables import (
@@ -51,6 +52,7 @@ def write_report(
     facts: Mapping[str, Any],
     training: Sequence[Mapping[str, Any]] | None = None,
     volumes: Volumes | None = None,
+    places: pl.DataFrame | None = None,
     more: Mapping[str, str] | None = None,
     split: str | None = None,
 ) -> None:
@@ -60,7 +62,8 @@ def write_report(
     `field_mean` on (y, x) [µg m⁻³] is the last phase's mean over the verified days, and `seasons` the same for each
     season, by the names of `scores.SEASONS`; `stations` is the table of `Stations` with a boolean column `withheld`;
     `facts` are timings, versions and sizes to state; `training` holds one entry an epoch: phase, epoch, train, validation;
-    `volumes` is the evaluation of whole fields, where the study has levels and a chemistry model; `more` are further sections, HTML
+    `volumes` is the evaluation of whole fields, where the study has a chemistry model or a truth; `places`, columns station and
+    place, says which lie at the centre or the edge of a network's tiles; `more` are further sections, HTML
     by their titles; `split` says who was withheld where that is not a part of the stations.
 
     Raises:
@@ -78,6 +81,7 @@ def write_report(
     phases = [(r["model"], r["phase"]) for r in overall(scores) if r["phase"] is not None]
     names = {s: n or s for s, n in stations.select("station", "name").iter_rows()}
     observed = pairs.filter((pl.col("model") == reference[0]) & (pl.col("phase") == reference[1]))
+    seen = _with_means(stations, observed)
     sections = {
         "Map": _maps(field_mean, grid, stations, observed, row),
         "Seasons": _seasons(seasons, grid, stations, observed),
@@ -87,7 +91,8 @@ def write_report(
         "By station": _stations(scores, stations, rival),
         "Scatter": _scatter(pairs, beside),
         "Time series": _series(pairs, beside, names) + _bias(pairs, [*phases, *beside[1:]]),
-        **(_volumes(volumes, pairs, grid, stations, observed, scores) if volumes else {}),
+        **(volume_sections(volumes, grid, seen) if volumes else {}),
+        **station_sections(pairs, grid, seen, places, draws=scores["draws"], seed=scores["seed"]),
         **(more or {}),
         "Training": _training(training),
         "Ledger": ledger_section(ledger),
@@ -98,18 +103,6 @@ def write_report(
     body = _headline(study, scores, stations, row, rival, list(sections), split)
     body += "".join(section(title, content) for title, content in sections.items())
     write_page(path, str(study["title"]), body)
-
-
-def _volumes(
-    volumes: Volumes,
-    pairs: pl.DataFrame,
-    grid: Grid,
-    stations: pl.DataFrame,
-    observed: pl.DataFrame,
-    scores: Mapping[str, Any],
-) -> dict[str, str]:
-    seen = _with_means(stations, observed)
-    return volume_sections(volumes, pairs, grid, seen, draws=scores["draws"], seed=scores["seed"])
 
 
 def _headline(

@@ -179,6 +179,12 @@ def _where(rows: pl.DataFrame) -> str:
     return f"{first['model']}{phase}, station {first['station']}, {first['time']}"
 
 
+def of_model(pairs: pl.DataFrame, model: tuple[str, int | None]) -> pl.DataFrame:
+    """The rows of a table of pairs, or of scores, that are of one model and phase."""
+    name, phase = model
+    return pairs.filter((pl.col("model") == name) & pl.col("phase").eq_missing(pl.lit(phase, pl.Int64)))
+
+
 @lru_cache(maxsize=64)
 def multiplicities(days: int, draws: int, seed: int) -> np.ndarray:
     """How often each bootstrap draw holds each day, on (draw, day): `days` days drawn with replacement."""

@@ -122,6 +122,12 @@ def withheld(scores: Mapping[str, Any]) -> list[str]:
     return sorted({r["target"] for r in scores["rows"] if r["target"].startswith("withheld")})
 
 
+def unbroken(name: str, phase: int | None) -> str:
+    """A model's title for a narrow column: a phase stays on one line, others break after their comma."""
+    title = model_title(name, phase).replace(" ", "\u00a0")
+    return title if phase is not None else title.replace(",\u00a0", ", ")
+
+
 def stations_of(target: str) -> str:
     """How tables name the stations of a target.
 
