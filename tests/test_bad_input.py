@@ -58,6 +58,12 @@ def test_an_empty_data_folder(small, tmp_path):
     refused(Small(small.study, tmp_path / "data"), r"weather\.files: no file matches 'weather/\*\.nc'.*AIRLOOM_DATA")
 
 
+def test_all_files_that_are_missing_are_named_at_once(copied):
+    shutil.rmtree(copied.data / "weather")
+    (copied.data / "observed.csv").unlink()
+    refused(copied, r"weather\.files: no file matches 'weather/\*\.nc'(?s:.*)\nstations: no file matches 'observed\.csv'")
+
+
 def test_a_zero_byte_file(copied):
     (copied.data / WEATHER).write_bytes(b"")
     refused(copied, r"era5land-2022-12\.nc is empty \(0 bytes\); the download broke off")

@@ -401,6 +401,12 @@ class Run(Carrier[Study]):
     def _sets(self, phase: Phase) -> Sets:
         """Values that a phase sees; those of withheld stations are not among them."""
         days, years = self._days(phase.years, f"phase {phase.number}"), self.study.years_beside(phase)
+        untaught = [y for y in phase.years if not self.cube.chemistry_days[self.cube.years == y].any()]
+        if phase.loss.chemistry and untaught:
+            raise StudyError(
+                f"phase {phase.number}: the chemistry model, which teaches it, has no whole day of {untaught}. Fetch its files of these "
+                "years, or leave them out of the phase."
+            )
         return Sets.of(phase, days, ~self._withheld, self.study.seed, self.cube.usable & np.isin(self.cube.years, years))
 
     def _days(self, years: Sequence[int], what: str) -> np.ndarray:

@@ -97,17 +97,22 @@ def input_files(study: Study, data: Path) -> dict[str, list[Path]]:
     """Every file that the study reads, by the part of the study that asks for it.
 
     Raises:
-        DataError: a pattern matches nothing.
+        DataError: patterns match nothing; all of them are named.
     """
-    found = {asked.group: matching(data, asked.files, f"{asked.group}.files") for asked in products(study)}
-    for day in study.daily:
-        found[f"daily {day.source}"] = matching(data, day.files, f"daily {day.source}")
     part = study.stations
     listed = [part.split.assimilated] if part.split.assimilated else []
-    found["stations"] = matching(data, [*part.observations, part.metadata, *listed], "stations")
-    for layer in (*study.emissions, *study.geography):
-        if layer.files:
-            found[layer.name] = matching(data, layer.files, f"layer {layer.name}")
+    wanted = {asked.group: (f"{asked.group}.files", asked.files) for asked in products(study)}
+    wanted |= {name: (name, day.files) for day in study.daily for name in [f"daily {day.source}"]}
+    wanted["stations"] = "stations", (*part.observations, part.metadata, *listed)
+    wanted |= {p.name: (f"layer {p.name}", p.files) for p in (*study.emissions, *study.geography) if p.files}
+    found, missing = {}, []
+    for name, (where, patterns) in wanted.items():
+        try:
+            found[name] = matching(data, patterns, where)
+        except DataError as error:
+            missing.append(str(error))
+    if missing:
+        raise DataError("\n".join(missing))
     return found
 
 

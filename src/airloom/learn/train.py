@@ -332,8 +332,9 @@ class PhaseTrainer:
                     total += torch.tensor([held * float(loss), held])
         self.ranks.add([total])
         if total[1] == 0:
+            who = "the chemistry model has no field" if self.phase.loss.chemistry else "no station has a value"
             raise DataError(
-                f"{self.name}: no station has a value on the {self.sets.check_days.sum()} validation days. "
+                f"{self.name}: {who} on the {self.sets.check_days.sum()} validation days. "
                 "Use more years, or another share in phases.validation."
             )
         return float(total[0] / total[1])

@@ -111,16 +111,19 @@ def matching(root: Path, patterns: Sequence[str], where: str) -> list[Path]:
     """Files under `root` that match glob `patterns`, sorted, each once.
 
     Raises:
-        DataError: a pattern matches nothing, or a file may not be read; `where` names the part of the study that asks.
+        DataError: patterns match nothing, or a file may not be read; `where` names the part of the study that asks.
     """
     found: set[Path] = set()
+    absent = []
     for pattern in patterns:
         here = [root / p for p in glob.glob(pattern, root_dir=root, recursive=True) if (root / p).is_file()]
         if not here:
-            raise DataError(
-                f"{where}: no file matches {pattern!r} under {root}. Put the files there, or set AIRLOOM_DATA to their folder."
-            )
+            absent.append(repr(pattern))
         if closed := [p for p in here if not os.access(p, os.R_OK)]:
             raise DataError(f"{where}: {closed[0]} may not be read. Ask its owner, or: chmod u+r {closed[0].name}")
         found.update(here)
+    if absent:
+        raise DataError(
+            f"{where}: no file matches {', '.join(absent)} under {root}. Put the files there, or set AIRLOOM_DATA to their folder."
+        )
     return sorted(found)
