@@ -88,7 +88,7 @@ def ready(
         return Kept(torch.from_numpy(found))
     if cache is None:
         return Stored(array, scale, axis, daily=True)
-    path = cache / f"{group}-{fingerprint([scale.to_json(), cube.provenance['made_of']])}.float16"
+    path = cache / f"{group}-{fingerprint([scale.to_json(), cube.group.attrs['made_of']])}.float16"
     if not path.is_file():
         with full_disk_named(cache), whole(path) as aside, open(aside, "wb") as file:  # a memmap would die of a full disk
             for part in _parts(array):
