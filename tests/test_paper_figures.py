@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from airloom.cube.regrid import block_mean
 from airloom.errors import DataError
 from airloom.grid import Grid
 from airloom.ledger import Ledger
@@ -17,7 +18,6 @@ from airloom.verify.profiles import degrees, profile_rows
 from airloom.verify.report import write_report
 from airloom.verify.scores import pair
 from airloom.verify.tables import evaluate
-from airloom.verify.volumes import block_mean
 
 LEVELS = (0.0, 50.0, 250.0, 500.0, 1000.0, 2000.0, 3000.0, 5000.0)
 GRID = Grid.around(-3.7, 40.4, cell=2000, shape=(32, 32))

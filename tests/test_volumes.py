@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airloom.cube.regrid import block_mean
 from airloom.errors import DataError
 from airloom.verify.evaluation import Volumes, evaluate_volumes
 from airloom.verify.scores import SCORES, Moments
-from airloom.verify.volumes import FieldMeans, VolumeSums, block_mean, column_weights
+from airloom.verify.volumes import FieldMeans, VolumeSums, column_weights
 
 LEVELS = (0.0, 50.0, 250.0, 500.0, 1000.0, 2000.0, 3000.0, 5000.0)
 NET, CAMS = ("net", 3), ("cams-2km", None)

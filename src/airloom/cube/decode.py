@@ -21,11 +21,8 @@ from airloom.sources.registry import GRIDDED
 from airloom.study import Study
 
 VERTICAL = {"level": "hPa", "height": "m"}  # what a source may call its vertical dimension, and the unit there
-TAUGHT = (
-    "chemistry",
-    "ground",
-    "models",
-)  # chemistry models: on all levels on their cells, at the ground on the study's; teachers
+# chemistry models: on all levels on their cells, at the ground on the study's; teachers
+TAUGHT = "chemistry", "ground", "models"
 ENOUGH = 0.75  # of the hours that are averaged: 18 of a day's, as a station's mean needs them
 MARGIN = 0.2  # degrees round the grid that bilinear weights need of CAMS' 0.1°
 

@@ -105,3 +105,15 @@ def _between(axis: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarr
     before = np.clip(np.searchsorted(axis, wanted, side="right") - 1, 0, len(axis) - 2)
     weight = (wanted - axis[before]) / (axis[before + 1] - axis[before])
     return before, np.clip(weight, 0, 1), (weight < 0) | (weight > 1)
+
+
+def block_mean(values: np.ndarray, factor: int) -> np.ndarray:
+    """Means of `factor` × `factor` cells: (…, y, x) to (…, y / factor, x / factor); NaN where a block holds one.
+
+    Raises:
+        DataError: the cells do not divide into whole blocks.
+    """
+    *rest, rows, columns = values.shape
+    if rows % factor or columns % factor:
+        raise DataError(f"{rows} × {columns} cells do not divide into blocks of {factor} × {factor}.")
+    return values.reshape(*rest, rows // factor, factor, columns // factor, factor).mean((-3, -1))

@@ -121,6 +121,11 @@ class Cube:
             found = np.stack([array[int(day), ..., *cut] for day in days])  # in half the time of array.oindex
         return spread(found, rows, columns)
 
+    def chemistry(self, day: int) -> np.ndarray:
+        """The chemistry model's field of a day, an index, on its own cells, (level, y, x) [µg m⁻³]."""
+        rows, columns = (np.arange(n) for n in self.group["chemistry"].shape[-2:])
+        return self.read("chemistry", np.array([day]), rows, columns)[0]
+
     def map(self, name: str) -> np.ndarray | None:
         """A static map in its own unit on (y, x); None where the study has none of that name."""
         for array in (self.group[g] for g in MAPS if name in self.channels(g)):

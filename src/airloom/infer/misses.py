@@ -13,20 +13,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from airloom.cube.regrid import bilinear
+from airloom.cube.regrid import bilinear, block_mean
 from airloom.cube.store import Cube
 from airloom.grid import Grid
 from airloom.infer.fields import surface
 from airloom.kriging import Variogram, distances, from_others
 from airloom.sample import evenly
 from airloom.standing import log_ratio
-from airloom.verify.days import chemistry
-from airloom.verify.volumes import block_mean
 
-DAYS, FEWEST = (
-    96,
-    12,
-)  # of training on which network and teacher are compared: at most, and of which a covariance says something
+# days of training on which network and teacher are compared: at most, and of which a covariance says something
+DAYS, FEWEST = 96, 12
 SHARES = 0.25, 0.5, 0.75  # of the misses; something is left to the variogram, whose nugget is the stations' own
 TAPERS = 100_000.0, 200_000.0, 400_000.0  # [m]
 ASKED, STATIONS = 24, 30  # days of which as many stations, left out in turn, say what share and taper are best
@@ -46,10 +42,10 @@ class Misses:
     @classmethod
     def of(cls, field: xr.Dataset, cube: Cube, days: np.ndarray, factor: int, pollutant: str = "no2") -> "Misses":
         """Of a field [µg m⁻³] that holds `days`, indices into the cube, all of them and no others."""
-        model, ground = chemistry(cube, days), surface(field, pollutant)
+        ground = surface(field, pollutant)
         found = np.empty((len(days), *(n // factor for n in cube.grid.shape)), np.float32)
-        for i in range(len(days)):
-            found[i] = log_ratio(model(i)[0], block_mean(ground.isel(time=i).to_numpy(), factor))
+        for i, day in enumerate(days):
+            found[i] = log_ratio(cube.chemistry(int(day))[0], block_mean(ground.isel(time=i).to_numpy(), factor))
         return cls(np.nan_to_num(found - found.mean(0)) / math.sqrt(len(days) - 1), factor)
 
     def at(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:

@@ -28,8 +28,7 @@ def predicted(field: xr.Dataset, days: np.ndarray, pollutant: str) -> Day:
 
 def chemistry(cube: Cube, days: np.ndarray) -> Day:
     """The chemistry model on its own cells, by the index of `days`, which are indices into the cube."""
-    rows, columns = (np.arange(n) for n in cube.group["chemistry"].shape[-2:])
-    return lambda i: cube.read("chemistry", days[i : i + 1], rows, columns)[0]
+    return lambda i: cube.chemistry(int(days[i]))
 
 
 def chemistry_at_ground(cube: Cube, days: np.ndarray) -> Day:

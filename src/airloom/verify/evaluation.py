@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from airloom.cube.regrid import block_mean
 from airloom.files import whole
-from airloom.verify.volumes import Day, FieldMeans, Model, VolumeSums, block_mean
+from airloom.verify.volumes import Day, FieldMeans, Model, VolumeSums
 
 CAMS = ("cams-2km", None)
 TRUTH = ("truth", None)

@@ -15,18 +15,6 @@ ASSIMILATED = "-assimilated"  # ends the name of a method whose field is drawn t
 Day = Callable[[int], np.ndarray]  # a day's index to its field on (level, y, x) [µg m⁻³]
 
 
-def block_mean(values: np.ndarray, factor: int) -> np.ndarray:
-    """Means of `factor` × `factor` cells: (…, y, x) to (…, y / factor, x / factor); NaN where a block holds one.
-
-    Raises:
-        DataError: the cells do not divide into whole blocks.
-    """
-    *rest, rows, columns = values.shape
-    if rows % factor or columns % factor:
-        raise DataError(f"volumes: {rows} × {columns} cells do not divide into blocks of {factor} × {factor}.")
-    return values.reshape(*rest, rows // factor, factor, columns // factor, factor).mean((-3, -1))
-
-
 def column_weights(levels: Sequence[float], bottom: float, top: float) -> np.ndarray:
     """Weights on (level,) whose sum with a profile is its mean between two levels, by the trapezoid rule.
 
