@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from airloom.base import Base
+from airloom.base import Base, _inputs
 from airloom.errors import StudyError
 from airloom.files import read_json
 from airloom.infer.fields import read
@@ -54,6 +54,13 @@ def test_a_base_of_other_inputs_is_named_with_both(finished):
     study = adaptive(finished, **{"weather.variables": ["t2m", "u10"]})
     with pytest.raises(StudyError, match=r"made for other weather \(.*'t2m', 'u10', 'tp'.* there, .*'t2m', 'u10'\]"):
         Base.of(study)
+
+
+def test_a_gain_is_of_the_tiles_that_it_was_trained_on(finished):
+    wide, narrow = (adaptive(finished, **{"method.gain": True, "tiles.size": size, "tiles.stride": 16}) for size in (32, 16))
+    assert _inputs(wide)["tiles.size"] == 32
+    assert [k for k, v in _inputs(wide).items() if _inputs(narrow)[k] != v] == ["tiles.size"]
+    assert "tiles.size" not in _inputs(adaptive(finished))
 
 
 def test_other_files_are_no_other_inputs(finished):

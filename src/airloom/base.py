@@ -90,7 +90,8 @@ class Base:
 def _inputs(study: Study) -> dict[str, Any]:
     """What a network's inputs and outputs depend on, by key."""
     content = study.model_dump(mode="json", include={*SAME})
-    return {"grid.cell": study.grid.cell, **{k: _without_files(v) for k, v in content.items()}}
+    of_tile = {"tiles.size": study.tiles.size} if content["method"].get("gain") else {}  # which its means are taken over
+    return {"grid.cell": study.grid.cell, **of_tile, **{k: _without_files(v) for k, v in content.items()}}
 
 
 def _without_files(part: Any) -> Any:
