@@ -23,10 +23,10 @@ from network import take_turns
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from airloom.kriging import coefficients, distances, fit, on_grid
 from airloom.memory import keep_freed_memory
 from airloom.methods.pointconv.network import PRESETS, PointConvFusion
 from airloom.nets.pointconv import correlate
+from airloom.stats.kriging import coefficients, distances, fit, on_grid
 
 RESULTS = Path(__file__).parent / "results" / "fusion.json"
 SHAPE, STATIONS, VARIABLES, MAPS, CELL = (372, 426), 868, 3, 2, 12_000.0

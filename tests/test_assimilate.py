@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from airloom.infer.assimilate import assimilate_field
 from airloom.infer.fields import create_zarr, read, write_day
 from airloom.progress import quiet
-from airloom.standing import OFFSET, told_by_maps, two_way
+from airloom.stats.standing import OFFSET, told_by_maps, two_way
 from tests.memory_cube import COLUMNS, ROWS, SHAPE, memory_cube
 
 DAYS = np.arange(4)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from airloom.base import Base, _inputs
+from airloom.carry.base import Base, _inputs
+from airloom.carry.products import Products
 from airloom.errors import StudyError
 from airloom.files import read_json
 from airloom.infer.fields import read
-from airloom.products import Products
 from airloom.run import Run
 from airloom.study import changed, parse
 
@@ -93,7 +93,7 @@ def test_stations_that_the_base_has_learnt_from_are_not_scored(finished, small, 
     study = adaptive(finished, **{"stations.split.withheld": ["centre", "north"]})  # north was learnt from, centre was not
     run = Run(study, small.data, tmp_path / "runs" / "again", workers=1)
     run.prepare()
-    assert run._stations.filter("withheld")["station"].to_list() == ["centre"]
+    assert run._learnt.stations.filter("withheld")["station"].to_list() == ["centre"]
     assert [e.what for e in run.ledger.of("station", "kept") if "base run has learnt" in e.why] == ["north"]
     every = Run(changed(study, {"stations.split.withheld": ["north"]}), small.data, tmp_path / "runs" / "none", workers=1)
     every.prepare()
@@ -116,8 +116,8 @@ def test_maps_are_divided_by_the_mean_that_the_base_divided_them_by(finished, sm
 def test_baselines_learn_of_the_new_year_where_the_cube_holds_no_other(finished, small, tmp_path):
     run = Run(adaptive(finished), small.data, tmp_path / "again", workers=1)
     run.prepare()
-    assert run._learnt_years == [2022]  # of the base, whose days this cube holds
+    assert run._learnt.years == [2022]  # of the base, whose days this cube holds
     late = adaptive(finished, **{"period.start": "2023-01-01"})
     run = Run(late, small.data, tmp_path / "late", workers=1)
     run.prepare()
-    assert run._learnt_years == [2023]
+    assert run._learnt.years == [2023]

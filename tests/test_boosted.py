@@ -9,7 +9,7 @@ from airloom.infer.assimilate import assimilate_field
 from airloom.infer.boosted import Boosted, grow
 from airloom.infer.fields import create_zarr, read, write_day
 from airloom.progress import quiet
-from airloom.standing import OFFSET
+from airloom.stats.standing import OFFSET
 from tests.memory_cube import COLUMNS, DAYS, FACTOR, ROWS, SHAPE, memory_cube
 
 EVERY = np.arange(DAYS)

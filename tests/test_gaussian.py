@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from airloom.kriging import distances
+from airloom.stats.kriging import distances
 from airloom.verify.gaussian import Covariance, Stretch, fit, predict
 
 DATES = np.datetime64("2023-01-01") + np.arange(40)

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airloom.kriging import fit as variogram
-from airloom.kriging import from_others
 from airloom.learn.covariance import fit
 from airloom.nets.kriged import Kriged
+from airloom.stats.kriging import fit as variogram
+from airloom.stats.kriging import from_others
 
 STATIONS = 6
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from airloom.kriging import Variogram, at_stations, coefficients, distances, fit, from_others, on_grid
+from airloom.stats.kriging import Variogram, at_stations, coefficients, distances, fit, from_others, on_grid
 
 
 def test_kriging_agrees_with_pykrige():

@@ -5,7 +5,7 @@ import pytest
 
 from airloom.infer.fields import create_zarr, read, write_day
 from airloom.infer.misses import SHARES, TAPERS, Likeness, Misses, Sites, likeness
-from airloom.kriging import Variogram, by_rows, coefficients, from_others, on_grid
+from airloom.stats.kriging import Variogram, by_rows, coefficients, from_others, on_grid
 from tests.memory_cube import SHAPE, memory_cube
 
 FACTOR = 4

@@ -11,7 +11,7 @@ from airloom.grid import Tile
 from airloom.learn.batches import Normaliser, Reader
 from airloom.learn.own import _at, own_shares
 from airloom.parts import Loss
-from airloom.standing import OFFSET
+from airloom.stats.standing import OFFSET
 from tests.memory_cube import COLUMNS, FACTOR, ROWS, memory_cube
 from tests.trainers import FEW, STATIONS, TILES, TIMES, TRAINING, Recorder, linear, phase, quiet, same, trainer
 

@@ -17,7 +17,6 @@ import torch
 from safetensors.numpy import load_file
 
 from airloom.errors import CheckpointError, StudyError
-from airloom.facts import facts
 from airloom.infer.fields import read, written
 from airloom.learn.checkpoint import save_weights
 from airloom.run import Run
@@ -213,7 +212,7 @@ def test_a_cuda_device_is_used_and_gives_nearly_the_same(finished, small, tmp_pa
     run.prepare()
     run.train()
     run.predict()
-    assert "device" in facts(run.folder, run.cube, run._networks)
+    assert "device" in run._networks.facts
     fields = [read(r.folder / "fields" / "phase-2.zarr").no2.to_numpy() for r in (run, finished)]
     np.testing.assert_allclose(*fields, rtol=0.05, atol=0.5)
 
@@ -244,7 +243,7 @@ def test_withheld_stations_touch_neither_weights_nor_normalisation_nor_fields(fi
 def test_fields_of_weights_that_have_changed_are_made_anew(copy):
     before = read(copy.folder / "fields" / "small.nc").no2.to_numpy()
     network = copy._networks.of(copy.study.phases[0], 0)
-    save_weights(trained(copy, 3) / "best.safetensors", network, {"study": copy._marks[3]})
+    save_weights(trained(copy, 3) / "best.safetensors", network, {"study": copy._learnt.marks[3]})
     path = copy.predict()
     np.testing.assert_array_equal(read(path).no2, read(copy.folder / "fields" / "phase-2.zarr").no2)
     assert not np.array_equal(read(path).no2, before)
@@ -265,7 +264,7 @@ def test_fields_that_were_drawn_otherwise_are_drawn_again_to_the_last_file(copy,
     run.train()
     run.predict()
     monkeypatch.setattr("airloom.infer.assimilate.OFFSET", 30.0)
-    monkeypatch.setattr("airloom.products.DRAWN", "another")
+    monkeypatch.setattr("airloom.carry.products.DRAWN", "another")
     before = read(run.netcdf).no2.to_numpy()
     run.predict()
     assert read(run.netcdf).attrs["drawn"].startswith("another, ")

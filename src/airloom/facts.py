@@ -6,27 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 import airloom
-from airloom.cube.store import Cube
 from airloom.files import full_disk_named, read_json, write_json
-from airloom.networks import Networks
 
 TIMINGS = "timings.json"
-
-
-def facts(folder: Path, cube: Cube, networks: Networks) -> dict[str, Any]:
-    """Timings, versions and sizes of the run in `folder`, for its report."""
-    weights = sum(p.numel() for p in networks.random(0).parameters())
-    sizes = {
-        "network": f"{weights:,} weights, {networks.study.members} members",
-        "cube": f"{len(cube.days)} days, {int(cube.usable.sum())} with all inputs",
-    }
-    device = {"device": torch.cuda.get_device_name(networks.device)} if networks.device.type == "cuda" else {}
-    return {**versions(), **device, **sizes, **timings(folder)}
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,6 @@ run.report()
 """
 
 import shutil
-from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,18 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
-from airloom.base import Base
 from airloom.carrier import Carrier
+from airloom.carry.base import Base
+from airloom.carry.learnt import Learnt
+from airloom.carry.networks import Networks
+from airloom.carry.products import MADE_BY, Products
+from airloom.carry.training import Training
 from airloom.cube.build import build
 from airloom.cube.features import Features
-from airloom.cube.store import CALENDAR, INPUTS, Cube
+from airloom.cube.store import Cube
 from airloom.device import device
 from airloom.errors import StudyError
-from airloom.facts import facts
+from airloom.facts import timings, versions
 from airloom.files import fingerprint, full_disk_named, read_json, whole, write_json
 from airloom.grid import Tile, tiles
 from airloom.infer.assimilate import assimilate_field
@@ -35,18 +38,11 @@ from airloom.infer.fields import read, write_netcdf
 from airloom.infer.misses import DAYS, FEWEST, Misses
 from airloom.infer.predict import predict_field
 from airloom.learn.batches import GROUPS, Normaliser, Reader
-from airloom.learn.familiar import check_days, check_familiar
-from airloom.learn.sets import Sets
 from airloom.ledger import Ledger
 from airloom.members import side_by_side
-from airloom.networks import Networks
 from airloom.parts import Assimilation, Phase
-from airloom.products import MADE_BY, Products
 from airloom.progress import Progress
-from airloom.sample import evenly
-from airloom.stations import split
 from airloom.study import AFTER_TRAINING, Study
-from airloom.training import Training
 from airloom.verify.assemble import pairs_of, volumes_of
 from airloom.verify.collect import means
 from airloom.verify.evaluation import Volumes
@@ -101,12 +97,10 @@ class Run(Carrier[Study]):
             if self.ranks.lead:
                 self._write_study()
                 _ = self._normaliser  # written once, before members and other ranks read it
-                self._write_stations()
-                known = [] if self._base else self.study.train_years or self.study.adapt_years  # whose statistics they are
-                others = {y for p in self.study.phases for y in p.years} - {*known}
-                self._check_inputs(sorted(y for y in others if self.cube.usable[self.cube.years == y].any()))
                 if self.study.cache:
                     _ = self._reader.gridded  # likewise
+                self._write_stations()
+                self._learnt.check_others(self._normaliser)
             self.ranks.wait()
             if at_once > 1:
                 work = [partial(_train_member, self.study, self.data, self.folder, m) for m in members]
@@ -118,7 +112,7 @@ class Run(Carrier[Study]):
 
     def train_member(self, member: int) -> None:
         """Train one member through all phases."""
-        asked = self.study, self._networks, self._reader, self._tiles, self._sets
+        asked = self.study, self._networks, self._reader, self._tiles, self._learnt.sets
         Training(*asked, ranks=self.ranks, progress=self.progress).member(member)
 
     def predict(self) -> Path:
@@ -127,7 +121,7 @@ class Run(Carrier[Study]):
         """
         if self.ranks.lead:
             self._write_study()
-        self._check_inputs(self.study.verification.years)
+        self._learnt.check_inputs(self._normaliser, self.study.verification.years)
         for phase in self._products.phases:
             with self._timed(f"predict phase {phase.number}"):
                 self._predict(phase, self._products.of(phase), np.flatnonzero(self._test_days()))
@@ -167,9 +161,8 @@ class Run(Carrier[Study]):
 
     def _fresh(self, model: Model, phase: Phase, days: np.ndarray) -> tuple[Path, dict[str, str]]:
         """Where a field of a phase's weights goes, and its attributes; one of other days, or that was made otherwise, is removed."""
-        path, years = self._products.path(model), np.unique(self.cube.years[days]).tolist()
-        inputs = fingerprint([self.cube.days[days].astype(str).tolist(), self.cube.digest(years, ~self._withheld)])
-        attributes = self._products.attributes(model, self._networks.digest(phase), inputs)
+        path = self._products.path(model)
+        attributes = self._products.attributes(model, self._networks.digest(phase), self._learnt.inputs(days))
         found = read(path).attrs if self.ranks.lead and path.exists() else attributes
         if any(found.get(k) != attributes.get(k) for k in MADE_BY):
             shutil.rmtree(path)
@@ -184,7 +177,7 @@ class Run(Carrier[Study]):
             self._field(self._products.of(phase)),
             self.cube,
             days,
-            ~self._withheld,
+            ~self._learnt.withheld,
             partial(self._misses, phase),
             partial(grow, features, days, share=asked.trees, seed=self.study.seed),
             path,
@@ -210,8 +203,7 @@ class Run(Carrier[Study]):
         """
         if not self.study.assimilation:
             return np.empty(0, int)
-        taught = np.isin(self.cube.years, self.study.taught_years(self._products.drawn.number))
-        found = evenly(np.flatnonzero(taught & self.cube.usable & self.cube.chemistry_days & ~self._test_days()), DAYS)
+        found = self._learnt.taught(self._products.drawn.number, self._test_days(), DAYS)
         return found if len(found) >= FEWEST else found[:0]
 
     def evaluate(self) -> dict[str, Any]:
@@ -222,7 +214,7 @@ class Run(Carrier[Study]):
             self._write_study()
             fields = {m: self._field(m) for m in self._products.models}
             asked = self.study, self.cube, fields, self._test_days()
-            pairs = pairs_of(*asked, withheld=self._withheld, train_years=self._learnt_years)
+            pairs = pairs_of(*asked, withheld=self._learnt.withheld, train_years=self._learnt.years)
             with whole(self.folder / "pairs.parquet") as aside:
                 pairs.write_parquet(aside)
             scores = {"study": self.study.name, **evaluate(pairs, draws=self.study.verification.draws, seed=self.study.seed)}
@@ -254,9 +246,9 @@ class Run(Carrier[Study]):
                 grid=self.study.target_grid,
                 field_mean=field_mean,
                 seasons=seasons,
-                stations=self._stations,
+                stations=self._learnt.stations,
                 ledger=self.ledger,
-                facts=facts(self.folder, self.cube, self._networks),
+                facts={**versions(), **self._networks.facts, **self.cube.facts, **timings(self.folder)},
                 training=[{"phase": p.number, **epoch} for p in self.study.phases for epoch in self._networks.epochs(p)],
                 volumes=Volumes.read(self._volumes_path) if self._volumes_path.is_file() else None,
                 places=places(self.cube.stations.table, self._tiles),
@@ -274,42 +266,20 @@ class Run(Carrier[Study]):
         return self.folder / "volumes.npz"
 
     @property
-    def _learnt_years(self) -> list[int]:
-        """Years of the cube that weights were trained on before they were adapted, or were adapted to where there are no others."""
-        before = self._base.study.train_years if self._base else []
-        known = [y for y in {*self.study.train_years, *before} if (self.cube.years == y).any()]
-        return sorted(known) or self.study.adapt_years
-
-    @property
     def _made_by(self) -> str:
         """What changes when one of the fields does."""
         attributes = [self._field(m).attrs for m in self._products.models]
         return fingerprint([[a.get(k) for k in MADE_BY] for a in attributes])
 
-    @cached_property
-    def _marks(self) -> dict[int, str]:
-        """What checkpoints of each phase carry: the study but for what comes after training, the weights that it starts from, and all that it
-        and the phases before it learn from. What a file of another year says does not matter to them.
-        """
-        base = [self._base.digest] if self._base else []
-        marks: dict[int, str] = {}
-        years: set[int] = set()
-        for phase in self.study.phases:
-            years |= {*phase.years}
-            found = [self.study.learnt(), self.cube.digest(sorted(years), ~self._withheld), *base]
-            marks[phase.number] = fingerprint(found)
-        return marks
-
     @property
     def ledger(self) -> Ledger:
         """The cube's ledger and that of the split."""
-        ledger = self.cube.ledger
-        for name in self._moved:
-            ledger.kept("station", name, "drawn to be withheld, but the base run has learnt from it: trained on, not scored")
-        for name, out in zip(self.cube.stations.table["station"], self._withheld, strict=True):
-            if out:
-                ledger.kept("station", name, "withheld: scored, never trained on")
-        return ledger
+        return self._learnt.ledger
+
+    @cached_property
+    def _learnt(self) -> Learnt:
+        """What it learns from."""
+        return Learnt(self.study, self.cube, self._base)
 
     @cached_property
     def _base(self) -> Base | None:
@@ -321,59 +291,18 @@ class Run(Carrier[Study]):
         """The fields of that phase which the study starts from, and of its own."""
         return Products(self.study, self.folder, [*([self._base.phase] if self._base else []), *self.study.phases])
 
-    @cached_property
-    def _withheld(self) -> np.ndarray:
-        """Stations that are scored, bool on (station,): those of the split that the base run has not learnt from."""
-        found = self._split & ~self._learnt_by_base
-        if not found.any():
-            raise StudyError(
-                f"stations.split: the base run {self.study.base} has learnt from all {self._split.sum()} stations that are withheld. "
-                "Withhold those that it withheld, by stations.split.withheld."
-            )
-        return found
-
-    @property
-    def _moved(self) -> list[str]:
-        """Stations that would be withheld, had the base run not learnt from them."""
-        return self.cube.stations.table.filter(self._split & self._learnt_by_base)["station"].to_list()
-
-    @cached_property
-    def _split(self) -> np.ndarray:
-        """Stations that the study withholds, bool on (station,)."""
-        part = self.study.stations.split
-        return split(
-            self.cube.stations,
-            withheld=part.withheld,
-            assimilated=self.cube.assimilated,
-            fraction=part.fraction,
-            seed=part.seed,
-        ).to_numpy()
-
-    @cached_property
-    def _learnt_by_base(self) -> np.ndarray:
-        """Stations that the base run has learnt from, bool on (station,)."""
-        known = self._base.trained_on if self._base else set()
-        return np.array([not known.isdisjoint(cell.split("+")) for cell in self.cube.stations.table["station"]])
-
-    @property
-    def _stations(self) -> pl.DataFrame:
-        """The stations' table with a column `withheld`."""
-        return self.cube.stations.table.with_columns(withheld=pl.Series(self._withheld))
-
     def _write_stations(self) -> None:
         """Keep who was learnt from, for runs that start from this one."""
         with full_disk_named(self.folder), whole(self.folder / "stations.parquet") as aside:
-            self._stations.write_parquet(aside)
+            self._learnt.stations.write_parquet(aside)
 
     @cached_property
     def _normaliser(self) -> Normaliser:
         """Made of the training years and stations once, and kept in the run; made anew where what it was made of has changed."""
-        path, marks = self.folder / "normalisation.json", {str(number): mark for number, mark in self._marks.items()}
+        path, marks = self.folder / "normalisation.json", {str(number): mark for number, mark in self._learnt.marks.items()}
         if not path.is_file() or read_json(path).get("marks") != marks:
-            years = self.study.train_years or self.study.adapt_years
-            found = self._base.normaliser if self._base else Normaliser.of(self.cube, years, ~self._withheld)
             with full_disk_named(self.folder):
-                write_json(path, {"marks": marks, **found.to_json()})
+                write_json(path, {"marks": marks, **self._learnt.normaliser.to_json()})
         return Normaliser.from_json(read_json(path))
 
     @cached_property
@@ -386,7 +315,7 @@ class Run(Carrier[Study]):
         """Of all members and phases."""
         channels = {g: len(self.cube.channels(g)) for g in GROUPS if self.cube.channels(g)}
         start = self._normaliser.start
-        return Networks(self.study, self.folder, self._base, channels, start, self._marks, device())
+        return Networks(self.study, self.folder, self._base, channels, start, self._learnt.marks, device())
 
     @cached_property
     def _tiles(self) -> list[Tile]:
@@ -398,41 +327,9 @@ class Run(Carrier[Study]):
         """Heights of a field that has more than the ground."""
         return self.study.levels if len(self.study.levels) > 1 else None
 
-    def _sets(self, phase: Phase) -> Sets:
-        """Values that a phase sees; those of withheld stations are not among them."""
-        days, years = self._days(phase.years, f"phase {phase.number}"), self.study.years_beside(phase)
-        untaught = [y for y in phase.years if not self.cube.chemistry_days[self.cube.years == y].any()]
-        if phase.loss.chemistry and untaught:
-            raise StudyError(
-                f"phase {phase.number}: the chemistry model, which teaches it, has no whole day of {untaught}. Fetch its files of these "
-                "years, or leave them out of the phase."
-            )
-        return Sets.of(phase, days, ~self._withheld, self.study.seed, self.cube.usable & np.isin(self.cube.years, years))
-
-    def _days(self, years: Sequence[int], what: str) -> np.ndarray:
-        """Days of some years that have all inputs, bool on (time,)."""
-        days = self.cube.usable & np.isin(self.cube.years, years)
-        if not days.any():
-            raise StudyError(
-                f"{what}: no day of {list(years)} has all inputs. Fetch the weather of these years, or use others."
-            )
-        return days
-
-    def _check_inputs(self, years: Sequence[int]) -> None:
-        """See that weather and daily numbers of some years are what the network was trained on."""
-        period, upper = ", ".join(map(str, years)), self.study.upper
-        for group in (CALENDAR, *INPUTS):
-            if not years or not (names := self.cube.channels(group)):
-                continue
-            levels = upper.levels if upper and group == "upper" else ()
-            trained = self._normaliser.scales[group]
-            check_familiar(group, names, trained, self.cube.scale(group, years), period=period, levels=levels)
-            for first, found in self.cube.blocks(group, years) if group in INPUTS else ():
-                check_days(group, names, trained, found, period=f"the days from {first} on", levels=levels)
-
     def _test_days(self) -> np.ndarray:
         """Days that are predicted and scored, bool on (time,)."""
-        return self._days(self.study.verification.years, "verification")
+        return self._learnt.days(self.study.verification.years, "verification")
 
     def _field(self, model: Model) -> xr.Dataset:
         """A field, whole."""

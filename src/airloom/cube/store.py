@@ -237,6 +237,11 @@ class Cube:
         return Ledger([Entry(**e) for part in self.group.attrs["ledger"].values() for e in part])
 
     @property
+    def facts(self) -> dict[str, str]:
+        """How large it is, for a report."""
+        return {"cube": f"{len(self.days)} days, {int(self.usable.sum())} with all inputs"}
+
+    @property
     def provenance(self) -> dict[str, object]:
         """Files with sizes and hashes, versions, and what was asked."""
         return {"made_of": self.group.attrs["made_of"], "versions": self.group.attrs["versions"]}

@@ -6,7 +6,7 @@ field, most at the ground and less with height:
 
     field′ = (field + c) exp((trees + own + day + b) · exp(−height / depth)) − c,   not below 0
 
-`trees` is what boosted trees, where they are asked for, add to the field at the ground (`airloom.infer.boosted`). The ratio that is left is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.standing`)
+`trees` is what boosted trees, where they are asked for, add to the field at the ground (`airloom.infer.boosted`). The ratio that is left is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.stats.standing`)
 and neighbours another, `day` the rest; both are kriged, each with its own variogram, the day's blended with what the chemistry model
 tells of how errors go together (`airloom.infer.misses`). c = OFFSET; aloft it shrinks as the
 concentrations do. exp(b) is the mean of exp(error) of `day` over the training stations, each left out in turn: a mean of
@@ -25,9 +25,9 @@ from airloom.grid import Grid
 from airloom.infer.boosted import Boosted
 from airloom.infer.fields import at_cells, create_zarr, write_day
 from airloom.infer.misses import Likeness, Misses, Sites, likeness
-from airloom.kriging import by_rows, coefficients, distances, fit, from_others
 from airloom.progress import Progress
-from airloom.standing import OFFSET, log_ratio, told_by_maps, two_way
+from airloom.stats.kriging import by_rows, coefficients, distances, fit, from_others
+from airloom.stats.standing import OFFSET, log_ratio, told_by_maps, two_way
 
 DRAWN = "3"  # changes with how fields are drawn, so that those that were drawn otherwise are made anew
 NEAR = 4000.0  # m over which what stands at a station differs from its neighbours by nothing but chance

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from airloom.boosting import FOLDS, folds, grown, told
 from airloom.cube.features import Features
-from airloom.standing import OFFSET
+from airloom.stats.boosting import FOLDS, folds, grown, told
+from airloom.stats.standing import OFFSET
 
 if TYPE_CHECKING:
     from lightgbm import LGBMRegressor

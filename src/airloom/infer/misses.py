@@ -17,9 +17,9 @@ from airloom.cube.regrid import bilinear, block_mean
 from airloom.cube.store import Cube
 from airloom.grid import Grid
 from airloom.infer.fields import surface
-from airloom.kriging import Variogram, distances, from_others
-from airloom.sample import evenly
-from airloom.standing import log_ratio
+from airloom.stats.kriging import Variogram, distances, from_others
+from airloom.stats.sample import evenly
+from airloom.stats.standing import log_ratio
 
 # days of training on which network and teacher are compared: at most, and of which a covariance says something
 DAYS, FEWEST = 96, 12

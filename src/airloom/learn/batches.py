@@ -15,7 +15,7 @@ from airloom.errors import DataError
 from airloom.grid import Tile
 from airloom.learn.mirror import AS_IT_IS, Mirror
 from airloom.learn.ready import CHANNELS, Ready, ready
-from airloom.standing import without
+from airloom.stats.standing import without
 
 PROCESSOR = torch.device("cpu")
 GROUPS = (CALENDAR, "weather", "upper", *MAPS)

@@ -15,8 +15,8 @@ from airloom.learn.batches import Reader
 from airloom.learn.objective import told_by
 from airloom.learn.sets import Sets
 from airloom.progress import Progress
-from airloom.sample import evenly
-from airloom.standing import log_ratio, told_by_maps, two_way
+from airloom.stats.sample import evenly
+from airloom.stats.standing import log_ratio, told_by_maps, two_way
 
 SAMPLED = 48  # days of training, evenly drawn; a station's mean over them is known to a tenth of what a day brings
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from airloom.boosting import folds, grown, told
 from airloom.errors import DataError
-from airloom.kriging import NEAREST, distances, fit, from_others
+from airloom.stats.boosting import folds, grown, told
+from airloom.stats.kriging import NEAREST, distances, fit, from_others
 from airloom.verify import gaussian
 
 

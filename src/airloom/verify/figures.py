@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from airloom.grid import Grid
-from airloom.sample import evenly
+from airloom.stats.sample import evenly
 from airloom.verify.scores import Moments, of_model
 from airloom.verify.tables import model_title, number, overall
 from airloom.verify.volumes import ASSIMILATED, Model

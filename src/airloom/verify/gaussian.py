@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from airloom.kriging import NEAREST
+from airloom.stats.kriging import NEAREST
 
 WINDOWS = 30  # stretches of days that the covariance is fitted to
 PLACES = 60  # most stations of such a stretch

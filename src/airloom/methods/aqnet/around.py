@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from airloom.kriging import NEAREST, distances, fit, from_others
+from airloom.stats.kriging import NEAREST, distances, fit, from_others
 
 TITLES = {
     "nearest": "Nearest station",

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from airloom.kriging import NEAREST, coefficients, distances, fit, on_grid
 from airloom.methods.pointconv.fuse import Fuser, Observed
 from airloom.methods.pointconv.network import PointConvFusion
 from airloom.methods.pointconv.teach import World
+from airloom.stats.kriging import NEAREST, coefficients, distances, fit, on_grid
 from airloom.verify.scores import interval, multiplicities
 
 HIGH = 95  # percentile of a day above which its cells are scored once more

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from airloom.carry.networks import Networks
 from airloom.grid import Tile
 from airloom.learn.batches import Reader
 from airloom.learn.ranks import Ranks
@@ -13,7 +14,6 @@ from airloom.learn.sets import Sets
 from airloom.learn.train import PhaseTrainer
 from airloom.memory import keep_freed_memory
 from airloom.methods.registry import method
-from airloom.networks import Networks
 from airloom.parts import Phase
 from airloom.progress import Progress
 from airloom.study import Study

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from airloom.base import Base
+from airloom.carry.base import Base
 from airloom.files import fingerprint, read_json, sha256
 from airloom.learn.checkpoint import load_weights
 from airloom.methods.base import Ensemble
@@ -33,6 +33,13 @@ class Networks:
     start: float
     marks: Mapping[int, str]
     device: torch.device
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """How large they are, and where they live, for a report."""
+        weights = sum(p.numel() for p in self.random(0).parameters())
+        found = {"network": f"{weights:,} weights, {self.study.members} members"}
+        return found | ({"device": torch.cuda.get_device_name(self.device)} if self.device.type == "cuda" else {})
 
     def seed(self, member: int) -> int:
         """The seed of a member; that of the first is the study's."""

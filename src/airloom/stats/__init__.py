@@ -1,0 +1,1 @@
+"""Statistics that prediction, training and verification share: kriging, what stands at stations, boosted trees, samples."""
