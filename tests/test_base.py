@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from airloom.carry.base import Base, _inputs
-from airloom.carry.products import Products
 from airloom.errors import StudyError
 from airloom.files import read_json
 from airloom.infer.fields import read
 from airloom.run import Run
 from airloom.study import changed, parse
+from airloom.tiled.base import Base, _inputs
+from airloom.tiled.products import Products
 
 
 def adaptive(finished, **changes):
@@ -61,6 +61,20 @@ def test_a_gain_is_of_the_tiles_that_it_was_trained_on(finished):
     assert _inputs(wide)["tiles.size"] == 32
     assert [k for k, v in _inputs(wide).items() if _inputs(narrow)[k] != v] == ["tiles.size"]
     assert "tiles.size" not in _inputs(adaptive(finished))
+
+
+def test_a_gain_that_the_base_lacks_is_named(finished):
+    with pytest.raises(StudyError, match=r"made for other .*tiles\.size \(None there, 32 here\)"):
+        Base.of(adaptive(finished, **{"method.gain": True}))
+
+
+def test_what_a_base_s_own_base_has_learnt_from_is_known(finished, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(Base, "trained_on", property(lambda self: {"elsewhere"}))  # a station that this study does not have
+    monkeypatch.setattr(Base, "trained_years", property(lambda self: [2019]))
+    run = Run(adaptive(finished), small.data, tmp_path / "runs" / "again", workers=1)
+    run.prepare()
+    assert run._learnt.known == {"stations": ["elsewhere", "north", "south", "west", "works"], "years": [2019]}
+    assert run._learnt.years == [2023]  # for baselines: the cube has no day of 2019
 
 
 def test_other_files_are_no_other_inputs(finished):

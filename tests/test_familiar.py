@@ -8,7 +8,7 @@ import torch
 
 from airloom.cube.normalise import Scale
 from airloom.errors import DataError
-from airloom.learn.familiar import check_days, check_familiar, farthest
+from airloom.learn.familiar import check_familiar, check_month, farthest
 
 
 def scale(mean, deviation) -> Scale:
@@ -40,8 +40,9 @@ def test_reversed_levels_are_named_by_their_pressure():
         check_familiar("upper", ["t"], trained, reversed_, period="2023", levels=[1000, 550])
 
 
-def test_a_summer_without_snow_is_familiar():
-    check_familiar("weather", ["avg_tsrwe"], scale([1e-6], [4e-6]), scale([0.0], [1.0]), period="2023")
+@pytest.mark.parametrize("found", [(0.0, 1.0), (1e-20, 1.0), (5e-6, 4e-5)], ids=["none", "packed", "a storm"])
+def test_a_year_without_snow_or_with_a_storm_is_familiar(found):
+    check_familiar("weather", ["avg_tsrwe"], scale([1e-6], [4e-6]), scale([found[0]], [found[1]]), period="2023")
 
 
 def test_what_stands_still_where_it_varied_is_named():
@@ -54,12 +55,12 @@ def test_what_stands_still_where_it_varied_is_named():
 def test_a_month_of_humidity_as_a_share_is_named_though_its_year_would_pass():
     trained, year, month = scale([76.6], [14.2]), scale([70.2], [25.2]), scale([0.7], [0.14])
     check_familiar("upper", ["r"], trained, year, period="2023")
-    with pytest.raises(DataError, match=r"upper of the days from 2023-05-01 on .* r: 0\.7 ± 0\.14 found"):
-        check_days("upper", ["r"], trained, month, period="the days from 2023-05-01 on")
+    with pytest.raises(DataError, match=r"upper of 2023-05 .* r: 0\.7 ± 0\.14 found"):
+        check_month("upper", ["r"], trained, month, period="2023-05")
 
 
 def test_a_cold_spell_is_familiar():
-    check_days(
+    check_month(
         "weather", ["t2m", "lai"], scale([285, 2], [8, 1]), scale([263, 0], [3, 1]), period="the days from 2023-02-01 on"
     )
 

@@ -264,7 +264,7 @@ def test_fields_that_were_drawn_otherwise_are_drawn_again_to_the_last_file(copy,
     run.train()
     run.predict()
     monkeypatch.setattr("airloom.infer.assimilate.OFFSET", 30.0)
-    monkeypatch.setattr("airloom.carry.products.DRAWN", "another")
+    monkeypatch.setattr("airloom.tiled.products.DRAWN", "another")
     before = read(run.netcdf).no2.to_numpy()
     run.predict()
     assert read(run.netcdf).attrs["drawn"].startswith("another, ")
@@ -323,7 +323,7 @@ def test_what_comes_after_training_may_change_and_trains_nothing_anew(copy, fini
     path = copy.folder / "fields" / "phase-3-assimilated.zarr"
     before = read(path).no2.to_numpy()
     higher = Run(changed(other.study, {"assimilation.depth": 500}), copy.data, copy.folder)
-    with pytest.raises(StudyError, match=r"phase-3-assimilated\.zarr: was drawn otherwise than the study asks"):
+    with pytest.raises(StudyError, match=r"phase-3-assimilated\.zarr: is of other ways to draw it to stations than now"):
         higher.evaluate()
     deeper = Run(changed(other.study, {"assimilation.phase": 2}), copy.data, copy.folder)
     deeper.predict()

@@ -8,6 +8,7 @@ import yaml
 from airloom.errors import StudyError
 from airloom.kinds import open_study
 from airloom.study import Study, load, parse
+from tests.small import STUDY
 
 STUDIES = sorted((Path(__file__).parents[1] / "studies").glob("*.yaml"))
 MADRID = yaml.safe_load((Path(__file__).parents[1] / "studies" / "madrid.yaml").read_text(encoding="utf-8"))
@@ -155,3 +156,13 @@ def test_coarse_epochs_have_a_rate_of_their_own_or_the_phases():
     stages = parse(content, where="").phases[0].stages
     assert [(scales, phase.epochs, phase.learning_rate) for phase, scales in stages][:2] == [(1, 20, 3e-3), (2, 4, 1e-3)]
     assert (stages[-1][1], stages[-1][0].learning_rate) == (None, 1e-3)
+
+
+def test_phases_whose_years_hang_together_draw_validation_days_from_all_of_them():
+    phases = [
+        {"number": n, "years": y, "start_from": f} for n, y, f in ((1, [2019, 2021], "scratch"), (2, [2021, 2022], "former"))
+    ]
+    study = parse(
+        {**STUDY, "period": {"start": "2019-01-01", "end": "2023-12-31"}, "phases": [*phases, STUDY["phases"][1]]}, where="s"
+    )
+    assert [study.years_beside(p) for p in study.phases] == [[2019, 2021, 2022], [2019, 2021, 2022], [2023]]

@@ -34,6 +34,7 @@ from airloom.sources.members import Member, members
 from airloom.sources.registry import GRIDDED
 from airloom.stations import Stations, split
 from airloom.study import Study
+from airloom.tiled.base import Base
 
 CHECK_STEPS = 3  # timed training steps
 PROBE = 64  # cells along the edge of their tiles, at most
@@ -94,8 +95,8 @@ def _stations(study: Study, stations: Stations, assimilated: list[str] | None, f
     """Stations in use, withheld and left out."""
     part = study.stations.split
     drawn = split(stations, withheld=part.withheld, assimilated=assimilated, fraction=part.fraction, seed=part.seed)
-    withheld = drawn.to_numpy()
-    table = stations.table
+    table, base = stations.table, Base.of(study)
+    withheld = drawn.to_numpy() & ~(base.knows(table["station"].to_list()) if base else False)
     there = np.isfinite(stations.daily.to_numpy())
     years = stations.daily.time.dt.year.to_numpy()
     found.lines.append(

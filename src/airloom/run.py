@@ -19,11 +19,6 @@ import polars as pl
 import xarray as xr
 
 from airloom.carrier import Carrier
-from airloom.carry.base import Base
-from airloom.carry.learnt import Learnt
-from airloom.carry.networks import Networks
-from airloom.carry.products import MADE_BY, Products
-from airloom.carry.training import Training
 from airloom.cube.build import build
 from airloom.cube.features import Features
 from airloom.cube.store import Cube
@@ -43,6 +38,11 @@ from airloom.members import side_by_side
 from airloom.parts import Assimilation, Phase
 from airloom.progress import Progress
 from airloom.study import AFTER_TRAINING, Study
+from airloom.tiled.base import NORMALISATION, Base
+from airloom.tiled.learnt import Learnt
+from airloom.tiled.networks import Networks
+from airloom.tiled.products import MADE_BY, Products
+from airloom.tiled.training import Training
 from airloom.verify.assemble import pairs_of, volumes_of
 from airloom.verify.collect import means
 from airloom.verify.evaluation import Volumes
@@ -90,17 +90,17 @@ class Run(Carrier[Study]):
 
     def train(self) -> dict[int, list[dict[str, float]]]:
         """Cube to weights, each member phase by phase; returns each phase's epochs, the mean of the members."""
-        self._test_days()  # nothing to verify is told before days of training, not after
+        self._test_days()
         members = range(self.study.members)
         at_once = min(self.workers, len(members)) if self.ranks.size == 1 else 1
         with self._timed("train"):
             if self.ranks.lead:
                 self._write_study()
-                _ = self._normaliser  # written once, before members and other ranks read it
+                for phase in self.study.phases:  # what cannot be is told before days of training, not after
+                    self._learnt.sets(phase)
+                self._learnt.check_others(self._normaliser)  # written once, before members and other ranks read it
                 if self.study.cache:
                     _ = self._reader.gridded  # likewise
-                self._write_stations()
-                self._learnt.check_others(self._normaliser)
             self.ranks.wait()
             if at_once > 1:
                 work = [partial(_train_member, self.study, self.data, self.folder, m) for m in members]
@@ -146,7 +146,7 @@ class Run(Carrier[Study]):
     def _predict(self, phase: Phase, model: Model, days: np.ndarray) -> None:
         """A phase's field of some days."""
         network = self._networks.ensemble(phase)  # first: nothing is removed for weights that cannot be read
-        path, attributes = self._fresh(model, phase, days)
+        path, attributes = self._fresh(model, days)
         predict_field(
             network,
             self._reader,
@@ -159,20 +159,24 @@ class Run(Carrier[Study]):
             ranks=self.ranks,
         )
 
-    def _fresh(self, model: Model, phase: Phase, days: np.ndarray) -> tuple[Path, dict[str, str]]:
+    def _fresh(self, model: Model, days: np.ndarray) -> tuple[Path, dict[str, str]]:
         """Where a field of a phase's weights goes, and its attributes; one of other days, or that was made otherwise, is removed."""
-        path = self._products.path(model)
-        attributes = self._products.attributes(model, self._networks.digest(phase), self._learnt.inputs(days))
+        path, attributes = self._products.path(model), self._attributes(model, days)
         found = read(path).attrs if self.ranks.lead and path.exists() else attributes
         if any(found.get(k) != attributes.get(k) for k in MADE_BY):
             shutil.rmtree(path)
         return path, attributes
 
+    def _attributes(self, model: Model, days: np.ndarray) -> dict[str, str]:
+        """Those of a field of some days, indices, of the weights and inputs that there are now."""
+        phase = next(p for p in self._products.phases if p.number == model[1])
+        return self._products.attributes(model, self._networks.digest(phase), self._learnt.inputs(days))
+
     def _assimilate(self, asked: Assimilation) -> None:
         """Draw a phase's field to the training stations."""
         phase, days = self._products.drawn, np.flatnonzero(self._test_days())
         features = Features(self.cube, self.study.weather_factor)
-        path, attributes = self._fresh(self._products.models[-1], phase, days)
+        path, attributes = self._fresh(self._products.models[-1], days)
         assimilate_field(
             self._field(self._products.of(phase)),
             self.cube,
@@ -193,7 +197,7 @@ class Run(Carrier[Study]):
         days = self._compared
         if not days.size:
             return None
-        field = self._products.read(self._products.of_training(phase), self.cube.days[days])
+        field = self._read(self._products.of_training(phase), days)
         return Misses.of(field, self.cube, days, self.study.chemistry_factor, self.study.pollutant)
 
     @property
@@ -208,15 +212,16 @@ class Run(Carrier[Study]):
 
     def evaluate(self) -> dict[str, Any]:
         """Fields to scores beside baselines on the same split, at stations and, where the study has levels or a truth, in
-        whole fields; writes `pairs.parquet`, `scores.json`, `volumes.npz`.
+        whole fields; writes `pairs.parquet`, `stations.parquet`, `scores.json`, `volumes.npz`.
         """
         with self._timed("evaluate"):
             self._write_study()
             fields = {m: self._field(m) for m in self._products.models}
             asked = self.study, self.cube, fields, self._test_days()
             pairs = pairs_of(*asked, withheld=self._learnt.withheld, train_years=self._learnt.years)
-            with whole(self.folder / "pairs.parquet") as aside:
-                pairs.write_parquet(aside)
+            for name, content in (("pairs", pairs), ("stations", self._learnt.stations)):
+                with whole(self.folder / f"{name}.parquet") as aside:
+                    content.write_parquet(aside)
             scores = {"study": self.study.name, **evaluate(pairs, draws=self.study.verification.draws, seed=self.study.seed)}
             scores["fields"] = self._made_by
             self._volumes_path.unlink(missing_ok=True)
@@ -291,18 +296,14 @@ class Run(Carrier[Study]):
         """The fields of that phase which the study starts from, and of its own."""
         return Products(self.study, self.folder, [*([self._base.phase] if self._base else []), *self.study.phases])
 
-    def _write_stations(self) -> None:
-        """Keep who was learnt from, for runs that start from this one."""
-        with full_disk_named(self.folder), whole(self.folder / "stations.parquet") as aside:
-            self._learnt.stations.write_parquet(aside)
-
     @cached_property
     def _normaliser(self) -> Normaliser:
         """Made of the training years and stations once, and kept in the run; made anew where what it was made of has changed."""
-        path, marks = self.folder / "normalisation.json", {str(number): mark for number, mark in self._learnt.marks.items()}
+        path, marks = self.folder / NORMALISATION, {str(number): mark for number, mark in self._learnt.marks.items()}
         if not path.is_file() or read_json(path).get("marks") != marks:
             with full_disk_named(self.folder):
-                write_json(path, {"marks": marks, **self._learnt.normaliser.to_json()})
+                learnt = self._learnt
+                write_json(path, {"marks": marks, "learnt": learnt.known, **learnt.normaliser.to_json()})
         return Normaliser.from_json(read_json(path))
 
     @cached_property
@@ -332,8 +333,12 @@ class Run(Carrier[Study]):
         return self._learnt.days(self.study.verification.years, "verification")
 
     def _field(self, model: Model) -> xr.Dataset:
-        """A field, whole."""
-        return self._products.read(model, self.cube.days[self._test_days()])
+        """A field of the days that are scored, whole."""
+        return self._read(model, np.flatnonzero(self._test_days()))
+
+    def _read(self, model: Model, days: np.ndarray) -> xr.Dataset:
+        """A field of some days, indices, whole."""
+        return self._products.read(model, self.cube.days[days], self._attributes(model, days))
 
 
 def _train_member(study: Study, data: Path, folder: Path, member: int, progress: Progress) -> None:

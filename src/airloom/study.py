@@ -88,8 +88,12 @@ class Study(Part):
         return self.grid.grid()
 
     def years_beside(self, phase: Phase) -> list[int]:
-        """The years of a phase and of all that share one of them."""
-        return sorted({y for p in self.phases if not {*p.years}.isdisjoint(phase.years) for y in p.years})
+        """The years of a phase, of all that share one of them, of those that share one of theirs, and so on."""
+        found, before = {*phase.years}, set[int]()
+        while found != before:
+            before = found
+            found = found | {y for p in self.phases if not found.isdisjoint(p.years) for y in p.years}
+        return sorted(found)
 
     @property
     def train_years(self) -> list[int]:

@@ -7,6 +7,7 @@ import platform
 import shutil
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -72,7 +73,7 @@ def _check_files(cube: Cube, study: Study, data: Path) -> None:
     """Refuse a cube whose files are others under `data` now; they may also be gone altogether. A file is read again where its size is
     the same and its time another than when the cube was built.
     """
-    made, modified = cube.group.attrs["made_of"]["files"], cube.group.attrs["modified"]
+    made, modified = cube.group.attrs["made_of"]["files"], cube.group.attrs.get("modified", {})
     here = {name for pattern in study.patterns for name in glob.glob(pattern, root_dir=data, recursive=True)}
     if not here:
         return
@@ -83,7 +84,7 @@ def _check_files(cube: Cube, study: Study, data: Path) -> None:
         now, (size, digest) = (data / name).stat(), made[name]
         if now.st_size != size:
             return "has another size"
-        return "" if now.st_mtime_ns == modified[name] or sha256(data / name) == digest else "holds something else"
+        return "" if now.st_mtime_ns == modified.get(name) or sha256(data / name) == digest else "holds something else"
 
     for name in sorted({*made, *here}):
         if found := change(name):
@@ -91,6 +92,10 @@ def _check_files(cube: Cube, study: Study, data: Path) -> None:
                 f"{cube.path}: was built of other files than lie under {data} now: {name} {found}. "
                 "Remove the cube and run again; runs keep what they learnt of years whose files are the same."
             )
+    with suppress(OSError):  # a cube that may only be read has its files read again
+        now = {name: (data / name).stat().st_mtime_ns for name in made}
+        if now != modified:
+            zarr.open_group(cube.path, mode="r+").attrs["modified"] = now
 
 
 def input_files(study: Study, data: Path) -> dict[str, list[Path]]:
@@ -102,7 +107,7 @@ def input_files(study: Study, data: Path) -> dict[str, list[Path]]:
     part = study.stations
     listed = [part.split.assimilated] if part.split.assimilated else []
     wanted = {asked.group: (f"{asked.group}.files", asked.files) for asked in products(study)}
-    wanted |= {name: (name, day.files) for day in study.daily for name in [f"daily {day.source}"]}
+    wanted |= {f"daily {day.source}": (f"daily {day.source}", day.files) for day in study.daily}
     wanted["stations"] = "stations", (*part.observations, part.metadata, *listed)
     wanted |= {p.name: (f"layer {p.name}", p.files) for p in (*study.emissions, *study.geography) if p.files}
     found, missing = {}, []

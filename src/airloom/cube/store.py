@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -148,19 +148,23 @@ class Cube:
         return found
 
     def digest(self, years: Sequence[int], stations: np.ndarray) -> str:
-        """What changes when anything does that the cube holds of some years; of `stations`, bool on (station,), alone."""
+        """What changes when anything does that the cube holds of some years; of `stations`, bool on (station,), alone, as far as they have
+        values then.
+        """
         of_years, wanted = np.isin(self.years, years), {str(y) for y in years}
+        observed = self.stations.daily.to_numpy()[of_years]
+        there = stations & np.isfinite(observed).any(0)
         sums = {
             g: {first: s for first, s in found.items() if first[:4] in wanted}
             for g, found in self.group.attrs["sums"].items()
         }
         arrays = [self.days[of_years].astype(int), self.usable[of_years], self.chemistry_days[of_years]]
-        arrays.append(self.stations.daily.to_numpy()[of_years][:, stations])
+        arrays.append(observed[:, there])
         arrays += [self.group[g][:] for g in MAPS if self.channels(g)]
         if self.channels(CALENDAR):
             arrays.append(self.group[CALENDAR][:][of_years])
         hashes = [hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest() for a in arrays]
-        return fingerprint([sums, hashes, self.stations.table.filter(stations).to_dicts()])
+        return fingerprint([sums, hashes, self.stations.table.filter(there).to_dicts()])
 
     @cache  # noqa: B019  (a cube lives as long as its run)
     def _array(self, group: str) -> np.ndarray:
@@ -185,13 +189,14 @@ class Cube:
         plain = np.isin(self.channels(group), array.attrs.get("plain", []))
         return total.scale().but(plain.reshape(-1, *[1] * (total.n.ndim - 1)))
 
-    def blocks(self, group: str, years: Sequence[int]) -> Iterator[tuple[str, Scale]]:
-        """Statistics of a gridded group over each block of days of some years that has values, with its first day."""
-        wanted = {str(y) for y in years}
-        for first, content in sorted(self.group.attrs["sums"][group].items()):
-            sums = Sums.from_json(content)
+    def months(self, group: str, years: Sequence[int]) -> dict[str, Scale]:
+        """Statistics of a gridded group over about each month of some years that has values: over the blocks of days that begin in it."""
+        wanted, found = {str(y) for y in years}, dict[str, Sums]()
+        for first, content in self.group.attrs["sums"][group].items():
+            sums, month = Sums.from_json(content), first[:7]
             if first[:4] in wanted and sums.n.all():
-                yield first, sums.scale()
+                found[month] = found[month] + sums if month in found else sums
+        return {month: sums.scale() for month, sums in sorted(found.items())}
 
     def chemistry_means(self, years: Sequence[int]) -> np.ndarray:
         """Mean of the chemistry model on each level over the days of `years` and all cells [µg m⁻³], on (level,).

@@ -11,8 +11,10 @@ from airloom.errors import DataError
 from airloom.learn.ready import CHANNELS
 
 FARTHEST = 3.0  # training deviations that a year's mean may lie from the training mean
-FARTHEST_DAYS = 4.0  # the same of some days' mean; a cold spell moves it by less than three
-WIDEST, NARROWEST = 3.0, 0.01  # of the training deviation; a period may lack snow, or nearly
+FARTHEST_MONTH = 5.0  # the same of a month's mean; a cold one moves it by less than three
+WIDEST, NARROWEST = 3.0, 0.01  # of the training deviation
+STORM = 30.0  # in place of WIDEST for what comes and goes: one snowstorm may be most of a year's snow
+NONE = 1e-3  # training deviations below which a mean is nothing
 
 
 def check_familiar(
@@ -31,21 +33,21 @@ def check_familiar(
     Raises:
         DataError: names each input that strays, with both figures.
     """
-    ratio = found.deviation / trained.deviation
-    constant = (found.deviation == 1.0) | (trained.deviation == 1.0)  # what does not vary has deviation 1
-    comes_and_goes = (
-        (found.mean == 0) & (trained.mean >= 0) & (trained.mean < trained.deviation)
-    )  # as snow, which a year may lack
-    still = constant & (trained.deviation != 1.0) & ~comes_and_goes
-    strange = _far(trained, found, FARTHEST) | ((ratio > WIDEST) | (ratio < NARROWEST)) & ~constant | still
+    varies = (found.deviation != 1.0) & (trained.deviation != 1.0)  # what does not vary has deviation 1
+    comes_and_goes = (trained.mean >= 0) & (trained.mean < trained.deviation)  # as snow, which a year may lack
+    lacking = comes_and_goes & (abs(found.mean) < NONE * trained.deviation)
+    ratio, widest = found.deviation / trained.deviation, np.where(comes_and_goes, STORM, WIDEST)
+    other_spread = varies & ((ratio > widest) | (ratio < NARROWEST))
+    stands_still = (found.deviation == 1.0) & (trained.deviation != 1.0) & ~lacking
+    strange = _far(trained, found, FARTHEST) | other_spread | stands_still
     _refuse(group, names, trained, found, strange, period, levels)
 
 
-def check_days(
+def check_month(
     group: str, names: Sequence[str], trained: Scale, found: Scale, *, period: str, levels: Sequence[float] = ()
 ) -> None:
-    """The same of a few days, of which the mean alone is looked at: one file of a year may be the broken one."""
-    _refuse(group, names, trained, found, _far(trained, found, FARTHEST_DAYS), period, levels)
+    """The same of a month, of which the mean alone is looked at: one file of a year may be the broken one."""
+    _refuse(group, names, trained, found, _far(trained, found, FARTHEST_MONTH), period, levels)
 
 
 def _far(trained: Scale, found: Scale, most: float) -> np.ndarray:

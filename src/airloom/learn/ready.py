@@ -88,11 +88,14 @@ def ready(
         return Kept(torch.from_numpy(found))
     if cache is None:
         return Stored(array, scale, axis, daily=True)
-    path = cache / f"{group}-{fingerprint([scale.to_json(), cube.group.attrs['made_of']])}.float16"
+    path = cache / f"{group}-{fingerprint([scale.to_json(), array.shape, cube.group.attrs['sums'][group]])}.float16"
     if not path.is_file():
         with full_disk_named(cache), whole(path) as aside, open(aside, "wb") as file:  # a memmap would die of a full disk
             for part in _parts(array):
                 file.write(scale.apply(array[part], axis).astype(np.float16).tobytes())
+        for other in cache.glob(f"{group}-*.float16"):
+            if other != path:
+                other.unlink()  # of files that were others; it may be as large as the cube
     mapped = np.memmap(path, np.float16, "c", shape=array.shape)  # not "r": torch warns of what cannot be written
     return Kept(torch.from_numpy(mapped))
 

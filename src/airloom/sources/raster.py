@@ -90,7 +90,7 @@ class Raster(LayerSource):
             values = np.where(values == CORINE_EMPTY, np.nan, values)
         if self.fill is not None:
             attrs["filled"] = int(np.isnan(values).sum())
-            values = np.nan_to_num(values, nan=self.fill)
+            values = np.where(np.isnan(values), self.fill, values)
         if self.how == "classes":
             values = self._one_hot(values)
             return xr.Dataset(

@@ -9,7 +9,12 @@ from airloom.study import Study
 from airloom.verify.volumes import Model
 
 PEOPLE = ("census", "places")  # sources that count inhabitants
-DEGREES = {"city": 1500.0, "town": 300.0, "rural": 1.0, "uninhabited": 0.0}  # least inhabitants per km²; GHSL's degrees
+DEGREES = {
+    "city": 1500.0,
+    "town": 300.0,
+    "rural": 1.0,
+    "uninhabited": 0.0,
+}  # least inhabitants per km²; GHSL's, and where hardly anyone lives
 
 
 def people_layer(study: Study) -> str | None:

@@ -69,17 +69,20 @@ def _stations(
     cells = [
         (
             unbroken(r["model"], r["phase"]),
-            r["place"] or "unknown",
+            *([r["place"] or "unknown"] if places is not None else []),
             f"{r['stations']:,}",
             *(_mean_and_median(r, s) for s in ("r", "r2", "rmse", "bias")),
         )
         for r in pl.concat([s.select(sorted(s.columns)) for s in summaries]).iter_rows(named=True)
     ]
-    heads = ("Model", "Place in tiles", "Stations", "r", "R²", "RMSE [µg m⁻³]", "Bias [µg m⁻³]")
-    note = (
-        "Withheld stations: the mean of their own scores, in round brackets the median. Place in tiles: centre, or edge where "
-        f"every tile that holds the station has it within {EDGE:.3g} of its width from a side."
-    )
+    of_place = ["Place in tiles"] if places is not None else []
+    heads = ("Model", *of_place, "Stations", "r", "R²", "RMSE [µg m⁻³]", "Bias [µg m⁻³]")
+    note = "Withheld stations: the mean of their own scores, in round brackets the median."
+    if places is not None:
+        note += (
+            f" Place in tiles: centre, or edge where every tile that holds the station has it within {EDGE:.3g} of its width "
+            "from a side."
+        )
     figure = field_figures.station_maps(scores, models, stations, grid)
     shown = embed(figure, "Correlation and R² of each withheld station over its own days. R² below −1 is not shown.")
     return f'{shown}{table(heads, cells)}<p class="note">{note}</p>'

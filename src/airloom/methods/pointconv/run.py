@@ -26,7 +26,7 @@ from airloom.cube.stations import read_stations
 from airloom.errors import StudyError
 from airloom.facts import timings, versions
 from airloom.files import fingerprint, read_json, sha256, whole, write_json
-from airloom.infer.fields import create_zarr, read, write_day, write_netcdf
+from airloom.infer.fields import create_zarr, read, write_day, write_netcdf, written
 from airloom.learn.checkpoint import load_weights
 from airloom.ledger import Ledger
 from airloom.methods.pointconv.adapt import adapt
@@ -133,6 +133,11 @@ class FusionRun(Carrier[FusionStudy]):
         finish = partial(with_interval, pollutant=self.study.pollutant, calibration=calibration)
         write_netcdf(self._field, self.netcdf, finish)
 
+    def _is_predicted(self) -> bool:
+        """Whether all days' fields are there, of what makes them now."""
+        path = self.folder / FIELDS
+        return path.is_dir() and bool(written(path).all()) and self._is_mine(read(path))
+
     def _is_mine(self, field: xr.Dataset) -> bool:
         """Whether a field is of these weights, maps and observations, and tells its coverage."""
         return "coverage" in field and field.attrs.get("made_of") == self._attributes["made_of"]
@@ -168,7 +173,7 @@ class FusionRun(Carrier[FusionStudy]):
             scores = {"study": self.study.name, **evaluate(pairs, draws=asked.draws, seed=self.study.seed)}
             scores["worlds"] = self._reproduced()
             scores["intervals"] = self._calibrated(left_out[0])
-            if (self.folder / FIELDS).is_dir():
+            if self._is_predicted():
                 self._write_netcdf()
             write_json(self.folder / "scores.json", scores)
             with whole(self.folder / "card.md") as aside:

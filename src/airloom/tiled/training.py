@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from airloom.carry.networks import Networks
 from airloom.grid import Tile
 from airloom.learn.batches import Reader
 from airloom.learn.ranks import Ranks
@@ -17,6 +16,7 @@ from airloom.methods.registry import method
 from airloom.parts import Phase
 from airloom.progress import Progress
 from airloom.study import Study
+from airloom.tiled.networks import Networks
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from airloom.carry.base import Base
 from airloom.files import fingerprint, read_json, sha256
 from airloom.learn.checkpoint import load_weights
 from airloom.methods.base import Ensemble
 from airloom.methods.registry import method
 from airloom.parts import Phase
 from airloom.study import Study
+from airloom.tiled.base import Base
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The fields of a run: one a phase, and that which is drawn to the stations besides, where the study asks for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from airloom.verify.tables import model_title
 from airloom.verify.volumes import ASSIMILATED, Model
 
 TRAINING = "-training"  # ends the name of a method whose field is of days of training
-MADE_BY = "weights", "drawn", "inputs"  # attributes in which a field differs that is to be made anew
+# attributes in which a field differs that is to be made anew, and what they tell of
+MADE_BY = {"weights": "weights", "drawn": "ways to draw it to stations", "inputs": "days, inputs or stations"}
 
 
 @dataclass(frozen=True)
@@ -83,19 +84,22 @@ class Products:
             **self._drawn(model),
         }
 
-    def read(self, model: Model, days: np.ndarray) -> xr.Dataset:
+    def read(self, model: Model, days: np.ndarray, attributes: Mapping[str, str]) -> xr.Dataset:
         """A field, whole.
 
         Raises:
-            StudyError: some of its `days`, datetime64[D], are still to be predicted, or it was drawn otherwise than the study asks.
+            StudyError: some of its `days`, datetime64[D], are still to be predicted, or it was made otherwise than its `attributes` would say
+                now.
         """
         path = self.path(model)
         field = read(path) if path.exists() else None
         there = 0 if field is None else int(np.isin(days, field["time"].to_numpy().astype("datetime64[D]")).sum())
         if field is None or there < len(days):
             raise StudyError(f"{path}: {there} of {len(days)} days are predicted. Run `airloom predict` first.")
-        if field.attrs.get("drawn") != self._drawn(model).get("drawn"):
-            raise StudyError(f"{path}: was drawn otherwise than the study asks. Run `airloom predict` first.")
+        if other := [k for k in MADE_BY if field.attrs.get(k) != attributes.get(k)]:
+            raise StudyError(
+                f"{path}: is of other {' and '.join(map(MADE_BY.__getitem__, other))} than now. Run `airloom predict` first."
+            )
         return field
 
     def _drawn(self, model: Model) -> dict[str, str]:

@@ -3,22 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from airloom.carry.base import Base
-from airloom.cube.store import CALENDAR, INPUTS, Cube
+from airloom.cube.store import INPUTS, Cube
 from airloom.errors import StudyError
 from airloom.files import fingerprint
 from airloom.learn.batches import Normaliser
-from airloom.learn.familiar import check_days, check_familiar
+from airloom.learn.familiar import check_familiar, check_month
 from airloom.learn.sets import Sets
 from airloom.ledger import Ledger
 from airloom.parts import Phase
 from airloom.stations import split
 from airloom.stats.sample import evenly
 from airloom.study import Study
+from airloom.tiled.base import Base
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,27 @@ class Learnt:
         """The cube's ledger and that of the split."""
         ledger, names = self.cube.ledger, self.cube.stations.table["station"]
         for name in names.filter(pl.Series(self._split & self._known_to_base)):
-            ledger.kept("station", name, "drawn to be withheld, but the base run has learnt from it: trained on, not scored")
+            ledger.kept("station", name, "was to be withheld, but the base run has learnt from it: trained on, not scored")
         for name in names.filter(pl.Series(self.withheld)):
             ledger.kept("station", name, "withheld: scored, never trained on")
         return ledger
 
     @property
-    def years(self) -> list[int]:
-        """Years of the cube that weights were trained on before they were adapted, or were adapted to where there are no others."""
-        before = self.base.study.train_years if self.base else []
-        known = [y for y in {*self.study.train_years, *before} if (self.cube.years == y).any()]
-        return sorted(known) or self.study.adapt_years
+    def known(self) -> dict[str, list[Any]]:
+        """Ids of all stations, each of a cell by itself, and years that weights have learnt from, those before an adaptation; the base's among
+        them.
+        """
+        cells = self.stations.filter(~pl.col("withheld"))["station"]
+        stations = {one for cell in cells for one in cell.split("+")} | (self.base.trained_on if self.base else set())
+        years = {*self.study.train_years, *(self.base.trained_years if self.base else ())}
+        return {"stations": sorted(stations), "years": sorted(years)}
 
     @property
+    def years(self) -> list[int]:
+        """Years of the cube that weights were trained on before they were adapted, or were adapted to where there are no others."""
+        return [y for y in self.known["years"] if (self.cube.years == y).any()] or self.study.adapt_years
+
+    @cached_property
     def normaliser(self) -> Normaliser:
         """The base run's, or made of the training years and stations."""
         if self.base:
@@ -82,8 +91,9 @@ class Learnt:
         marks: dict[int, str] = {}
         years: set[int] = set()
         for phase in self.study.phases:
-            years |= {*phase.years}
-            marks[phase.number] = fingerprint([self.study.learnt(), self.cube.digest(sorted(years), ~self.withheld), *base])
+            years |= {*self.study.years_beside(phase)}  # validation days are drawn out of all of these
+            found = self.study.learnt(), self.normaliser.to_json(), self.cube.digest(sorted(years), ~self.withheld)
+            marks[phase.number] = fingerprint([*found, *base])
         return marks
 
     def inputs(self, days: np.ndarray) -> str:
@@ -125,7 +135,7 @@ class Learnt:
         return evenly(np.flatnonzero(taught & self.cube.usable & self.cube.chemistry_days & ~but), most)
 
     def check_others(self, normaliser: Normaliser) -> None:
-        """See that weather and daily numbers of years whose statistics are not the normaliser's are what the network is trained on.
+        """See that the weather of years whose statistics are not the normaliser's is what the network is trained on.
 
         Raises:
             DataError: as `check_inputs`.
@@ -135,20 +145,20 @@ class Learnt:
         self.check_inputs(normaliser, sorted(y for y in others if self.cube.usable[self.cube.years == y].any()))
 
     def check_inputs(self, normaliser: Normaliser, years: Sequence[int]) -> None:
-        """See that weather and daily numbers of some years are what the network was trained on.
+        """See that the weather of some years, and of each of their months, is what the network was trained on.
 
         Raises:
             DataError: as `airloom.learn.familiar`.
         """
-        period, upper = ", ".join(map(str, years)), self.study.upper
-        for group in (CALENDAR, *INPUTS):
+        upper = self.study.upper
+        for group in INPUTS:
             if not years or not (names := self.cube.channels(group)):
                 continue
             levels = upper.levels if upper and group == "upper" else ()
-            trained = normaliser.scales[group]
-            check_familiar(group, names, trained, self.cube.scale(group, years), period=period, levels=levels)
-            for first, found in self.cube.blocks(group, years) if group in INPUTS else ():
-                check_days(group, names, trained, found, period=f"the days from {first} on", levels=levels)
+            trained, found = normaliser.scales[group], self.cube.scale(group, years)
+            check_familiar(group, names, trained, found, period=", ".join(map(str, years)), levels=levels)
+            for month, of_month in self.cube.months(group, years).items():
+                check_month(group, names, trained, of_month, period=month, levels=levels)
 
     @cached_property
     def _split(self) -> np.ndarray:
@@ -160,5 +170,5 @@ class Learnt:
     @cached_property
     def _known_to_base(self) -> np.ndarray:
         """Stations that the base run has learnt from, bool on (station,)."""
-        known = self.base.trained_on if self.base else set()
-        return np.array([not known.isdisjoint(cell.split("+")) for cell in self.cube.stations.table["station"]])
+        cells = self.cube.stations.table["station"].to_list()
+        return self.base.knows(cells) if self.base else np.zeros(len(cells), bool)

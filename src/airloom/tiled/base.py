@@ -1,10 +1,11 @@
 """A finished run that another one starts from: its weights, and the normalisation that belongs to them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+import numpy as np
 from torch import nn
 
 from airloom.errors import StudyError
@@ -14,8 +15,9 @@ from airloom.learn.checkpoint import load_weights
 from airloom.parts import Phase
 from airloom.study import Study, load
 
+NORMALISATION = "normalisation.json"  # in the folder of a run: statistics, marks of its phases, and whom it has learnt from
 SAME = "levels", "hours", "method", "calendar", "season", "weather", "upper", "daily", "emissions", "geography"
-MAY_DIFFER = {"files", "fill_hours"}  # in these parts: another year's files, and how whole they are
+MAY_DIFFER = {"files", "fill_hours", "fill"}  # in these parts: another year's files, and how whole they are
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,10 @@ class Base:
         if study.base is None:
             return None
         folder = Path(study.base)
-        if not all((folder / name).is_file() for name in ("normalisation.json", "stations.parquet")):
+        if not (folder / NORMALISATION).is_file():
             raise StudyError(f"base: {folder} holds no trained run. Name the folder of one, such as runs/{study.name}.")
+        if lacking := {"marks", "learnt", "logarithms"} - set(read_json(folder / NORMALISATION)):
+            raise StudyError(f"base: {folder} is of an earlier airloom, without {min(lacking)}. Train it anew.")
         found = load(folder / "study.yaml")
         first = study.phases[0].number
         below = [p for p in found.phases if p.number < first]
@@ -53,7 +57,7 @@ class Base:
         if found.members < study.members:
             raise StudyError(f"base: {folder} has {found.members} members, this study {study.members}. Ask for as many.")
         ours, theirs = _inputs(study), _inputs(found)
-        if other := [f"{k} ({theirs[k]} there, {ours[k]} here)" for k in ours if ours[k] != theirs[k]]:
+        if other := [f"{k} ({theirs.get(k)} there, {ours[k]} here)" for k in ours if ours[k] != theirs.get(k)]:
             raise StudyError(f"base: the network of {folder} was made for other {'; '.join(other)}. Make them the same.")
         return cls(folder, found, below[-1])
 
@@ -67,19 +71,32 @@ class Base:
         Raises:
             CheckpointError: as `airloom.learn.checkpoint.load_weights`.
         """
-        marks = read_json(self.folder / "normalisation.json")["marks"]
-        load_weights(self.weights(member), network, belongs_to=marks[str(self.phase.number)])
+        load_weights(self.weights(member), network, belongs_to=self._kept["marks"][str(self.phase.number)])
 
     @property
     def normaliser(self) -> Normaliser:
         """That of the finished run."""
-        return Normaliser.from_json(read_json(self.folder / "normalisation.json"))
+        return Normaliser.from_json(self._kept)
 
     @property
     def trained_on(self) -> set[str]:
         """Ids of the stations that the finished run has learnt from, each station of a cell by itself."""
-        table = pl.read_parquet(self.folder / "stations.parquet").filter(~pl.col("withheld"))
-        return {one for cell in table["station"] for one in cell.split("+")}
+        return set(self._kept["learnt"]["stations"])
+
+    @property
+    def trained_years(self) -> list[int]:
+        """Years that it was trained on before it was adapted."""
+        return self._kept["learnt"]["years"]
+
+    def knows(self, cells: Sequence[str]) -> np.ndarray:
+        """Whether it has learnt from some of a cell's stations, bool on (station,); names of joined stations are joined by +."""
+        known = self.trained_on
+        return np.array([not known.isdisjoint(cell.split("+")) for cell in cells])
+
+    @property
+    def _kept(self) -> dict[str, Any]:
+        """What the finished run has kept of what it learnt from."""
+        return read_json(self.folder / NORMALISATION)
 
     @property
     def digest(self) -> str:
