@@ -160,7 +160,8 @@ def test_coarse_epochs_have_a_rate_of_their_own_or_the_phases():
 
 def test_phases_whose_years_hang_together_draw_validation_days_from_all_of_them():
     phases = [
-        {"number": n, "years": y, "start_from": f} for n, y, f in ((1, [2019, 2021], "scratch"), (2, [2021, 2022], "former"))
+        {"number": n, "years": y, "start_from": f, "epochs": 1}
+        for n, y, f in ((1, [2019, 2021], "scratch"), (2, [2021, 2022], "former"))
     ]
     study = parse(
         {**STUDY, "period": {"start": "2019-01-01", "end": "2023-12-31"}, "phases": [*phases, STUDY["phases"][1]]}, where="s"

@@ -338,7 +338,8 @@ class Run(Carrier[Study]):
 
     def _read(self, model: Model, days: np.ndarray) -> xr.Dataset:
         """A field of some days, indices, whole."""
-        return self._products.read(model, self.cube.days[days], self._attributes(model, days))
+        wanted = self._attributes(model, days) if self._products.path(model).exists() else {}
+        return self._products.read(model, self.cube.days[days], wanted)
 
 
 def _train_member(study: Study, data: Path, folder: Path, member: int, progress: Progress) -> None:
