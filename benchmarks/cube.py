@@ -2,11 +2,12 @@
 
     python benchmarks/cube.py [--days 100] [--repeats 3] [--folder FOLDER] [--small]
 
-Makes ERA5 files of the region of studies/western-europe.yaml in the layout of the Climate Data Store, 14 variables on single levels and 7
-on eight pressures, hourly, ten days a file, values rounded to 16 bits of their range as the store's are; CAMS' NO₂ on eight heights, a month
-a file, of the region alone; and four stations. They are built into cubes as `airloom prepare` does it, in processes of their own, whose peak memory is that of the
-process and, beside it, of its largest child. Merely decoding opens the same files with the same library and loads every value. They take
-turns, A B A B; figures are medians of seconds. Writes benchmarks/results/cube.json.
+Makes ERA5 files of the region of studies/western-europe.yaml in the layout of the Climate Data Store, 14 variables on single
+levels and 7 on eight pressures, hourly, ten days a file, values rounded to 16 bits of their range as the store's are; CAMS'
+NO₂ on eight heights, a month a file, of the region alone; and four stations. They are built into cubes as `airloom prepare`
+does it, in processes of their own, whose peak memory is that of the process and, beside it, of its largest child. Merely
+decoding opens the same files with the same library and loads every value. They take turns, A B A B; figures are medians of
+seconds. Writes benchmarks/results/cube.json.
 """
 
 import argparse

@@ -4,9 +4,9 @@
     python benchmarks/estimates.py STUDY RUN --data DIR --measure
 
 RUN is the folder of a finished run of STUDY on this machine, by as many workers and without interruption. With --measure it is made
-first, by one worker, for what others hold would not be counted; each stage is a process of its own, which tells the most memory that it
-took. Writes benchmarks/results/estimates.json: seconds of each stage and of all, and gigabytes where they were measured, estimated and
-measured, and their ratio; a study's entry replaces an earlier one of its name.
+first, by one worker, for what others hold would not be counted; each stage is a process of its own, which tells the most
+memory that it took. Writes benchmarks/results/estimates.json: seconds of each stage and of all, and gigabytes where they
+were measured, estimated and measured, and their ratio; a study's entry replaces an earlier one of its name.
 """
 
 import argparse

@@ -2,8 +2,9 @@
 
     python benchmarks/growth.py [--cells 192] [--tile 64] [--days 2] [--preset small] [--repeats 3] [--small]
 
-Stores with the paper's inputs are made as in reading.py, their weather beyond memory as of a large study; each is predicted by `predict_field`
-to a Zarr store, in a process of its own, whose peak memory is its own. Tiles overlap by half. Writes benchmarks/results/growth.json.
+Stores with the paper's inputs are made as in reading.py, their weather beyond memory as of a large study; each is predicted
+by `predict_field` to a Zarr store, in a process of its own, whose peak memory is its own. Tiles overlap by half. Writes
+benchmarks/results/growth.json.
 """
 
 import argparse

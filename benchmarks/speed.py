@@ -4,15 +4,16 @@
 
 The textbook form (tests/plain.py) has the same weights: float32, eager, tensors as they come, zeros wherever nothing is lifted to, a
 loop over time; ours is in float32, and in bfloat16 but for the head, as `method.precision` makes it. A step is forward and backward of
-`--batch` tiles of 256 cells with 24 hours and 8 levels; a region's day is the 12 such tiles of studies/western-europe.yaml, predicted and
-blended into one field, as `airloom predict` does. Each is a process of its own, started by one that takes little memory, for a process
-takes over the peak of the one that starts it; on a processor ours are in memory that is kept as airloom does it, the textbook's as torch
-finds it. They take turns, A B A B; a first round does not count. Seconds are medians of wall time, with the smallest, the largest and
-all of them. Ours and the textbook's fields must agree.
+`--batch` tiles of 256 cells with 24 hours and 8 levels; a region's day is the 12 such tiles of studies/western-europe.yaml,
+predicted and blended into one field, as `airloom predict` does. Each is a process of its own, started by one that takes
+little memory, for a process takes over the peak of the one that starts it; on a processor ours are in memory that is kept as
+airloom does it, the textbook's as torch finds it. They take turns, A B A B; a first round does not count. Seconds are
+medians of wall time, with the smallest, the largest and all of them. Ours and the textbook's fields must agree.
 
-The roofline: the network's operations at the rate of a matrix product and of a 3 × 3 convolution, and the bytes that go through memory at
-the rate of copying, all measured in the same run on the same device. Bytes are counted operation by operation of our form, each reading
-what it is given and writing what it gives, weights, inputs and activations alike, in the run's precision; what is fused or stays in a
+The roofline: the network's operations at the rate of a matrix product and of a 3 × 3 convolution, and the bytes that go
+through memory at the rate of copying, all measured in the same run on the same device. Bytes are counted operation by
+operation of our form, each reading what it is given and writing what it gives, weights, inputs and activations alike, in the
+run's precision; what is fused or stays in a
 cache needs fewer. `roofline_s` is the longer of convolution and copying. The hours of a first phase are those of its training steps:
 200 epochs of 10,512 samples, 12 tiles of four fifths of three years. Writes benchmarks/results/speed.json.
 """

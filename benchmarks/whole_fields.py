@@ -2,11 +2,12 @@
 
     python benchmarks/whole_fields.py FOLDER [--cells 426] [--cell 7000] [--steps 3000] [--stations 800] [--cores 2] [--small]
 
-Worlds of the twin in three windows of Europe, two in each, with other weather and other emissions, teach (the last of them validates); the
-world that is scored has others again, and covers all the twin knows. Stations' cells are drawn by population; of the second network,
-humidity and wind, evenly. Scores by day over land (paper 001, §3.2): R², RMSE, NME, NME above each day's 95th percentile, means with
-95 % intervals over days, and paired differences of RMSE. Worlds are made below FOLDER, by the hour on two cores; an interrupted call goes
-on, and one with other --stations asks what is trained already. Writes benchmarks/results/whole_fields.json.
+Worlds of the twin in three windows of Europe, two in each, with other weather and other emissions, teach (the last of them
+validates); the world that is scored has others again, and covers all the twin knows. Stations' cells are drawn by
+population; of the second network, humidity and wind, evenly. Scores by day over land (paper 001, §3.2): R², RMSE, NME, NME
+above each day's 95th percentile, means with 95 % intervals over days, and paired differences of RMSE. Worlds are made below
+FOLDER, by the hour on two cores; an interrupted call goes on, and one with other --stations asks what is trained already.
+Writes benchmarks/results/whole_fields.json.
 """
 
 import argparse

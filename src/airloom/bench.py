@@ -43,7 +43,8 @@ class Speed:
     """What a preset costs here.
 
     `weights`: of one network; `operations`: of one sample's forward pass; `training`, `predicting`: None where memory was short;
-    `hours`: of each phase, all members, empty where memory was short; `day`: seconds to predict one day of the whole region, all members.
+    `hours`: of each phase, all members, empty where memory was short; `day`: seconds to predict one day of the whole region,
+    all members.
     """
 
     preset: str

@@ -63,8 +63,8 @@ def maps(parts: tuple[LayerPart, ...], study: Study, data: Path) -> Inputs:
     """Static maps on (channel, y, x), float32; maps of 0 and 1 stay plain.
 
     Raises:
-        DataError: as the source; a layer changes with time; or a cell has no value, as where elevation or night light ends, and the study has no
-            `fill`. Of roads, people and emissions a cell without any has 0, also at sea.
+        DataError: as the source; a layer changes with time; or a cell has no value, as where elevation or night light ends,
+            and the study has no `fill`. Of roads, people and emissions a cell without any has 0, also at sea.
     """
     names, values, plain, logarithms, filled = [], [], [], {}, {}
     for part in parts:

@@ -40,8 +40,9 @@ class Cube:
     """A complete cube, opened for reading.
 
     `weather` (time, hour, channel, y, x) and `upper` (time, hour, channel, level, y, x) in physical units, NaN whole on days
-    without them; `chemistry` (time, level, y, x) [µg m⁻³], likewise, and `ground`, the same model's lowest level on the grid's own cells; `calendar` (time, channel) with the daily numbers;
-    `emissions`, `geography` (channel, y, x); `observed` (time, station) [µg m⁻³], NaN where there is no value.
+    without them; `chemistry` (time, level, y, x) [µg m⁻³], likewise, and `ground`, the same model's lowest level on the
+    grid's own cells; `calendar` (time, channel) with the daily numbers; `emissions`, `geography` (channel, y, x); `observed`
+    (time, station) [µg m⁻³], NaN where there is no value.
     """
 
     path: Path

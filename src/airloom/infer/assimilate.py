@@ -6,11 +6,12 @@ field, most at the ground and less with height:
 
     field′ = (field + c) exp((trees + own + day + b) · exp(−height / depth)) − c,   not below 0
 
-`trees` is what boosted trees, where they are asked for, add to the field at the ground (`airloom.infer.boosted`). The ratio that is left is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part (`airloom.stats.standing`)
-and neighbours another, `day` the rest; both are kriged, each with its own variogram, the day's blended with what the chemistry model
-tells of how errors go together (`airloom.infer.misses`). c = OFFSET; aloft it shrinks as the
-concentrations do. exp(b) is the mean of exp(error) of `day` over the training stations, each left out in turn: a mean of
-logarithms, turned back, is below the mean (Duan's smearing, 1983).
+`trees` is what boosted trees, where they are asked for, add to the field at the ground (`airloom.infer.boosted`). The ratio
+that is left is taken apart: `own` is what stands at a station from day to day, of which the maps tell their part
+(`airloom.stats.standing`) and neighbours another, `day` the rest; both are kriged, each with its own variogram, the day's
+blended with what the chemistry model tells of how errors go together (`airloom.infer.misses`). c = OFFSET; aloft it shrinks
+as the concentrations do. exp(b) is the mean of exp(error) of `day` over the training stations, each left out in turn: a mean
+of logarithms, turned back, is below the mean (Duan's smearing, 1983).
 """
 
 from collections.abc import Callable, Sequence
@@ -95,8 +96,8 @@ def assimilate_field(
 class Correction:
     """What is added to the logarithm of a field at the ground.
 
-    `sites`: stations, on `grid`. `alike`: how errors of a day go together; `weights`, `base`: the `coefficients` of each day's. `standing`: what stands from
-    day to day, on (y, x). `trees`: if they speak.
+    `sites`: stations, on `grid`. `alike`: how errors of a day go together; `weights`, `base`: the `coefficients` of each
+    day's. `standing`: what stands from day to day, on (y, x). `trees`: if they speak.
     """
 
     sites: Sites

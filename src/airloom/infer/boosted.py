@@ -1,8 +1,8 @@
 """Boosted trees that speak beside the network when its field is drawn to the day's stations; not in paper 000.
 
 Trees on the same inputs, grown from the stations' values of the days that are drawn, err in their own way: the mean of both logarithms
-errs less than either. To the stations that they were grown from trees would seem better than they are: each fold of these is told by trees of
-the others, and a place without a station by the mean of all folds' trees, which know as much of it.
+errs less than either. To the stations that they were grown from trees would seem better than they are: each fold of these is
+told by trees of the others, and a place without a station by the mean of all folds' trees, which know as much of it.
 """
 
 import os

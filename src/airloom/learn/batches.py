@@ -44,9 +44,10 @@ class Batch:
 class Normaliser:
     """Physical values to what a network sees, and back; made of training years and training stations alone.
 
-    `scales`: z-scores of each group; `logarithms`: the means by which maps are divided that enter as logarithms. `unit`: the observations' standard deviation [µg m⁻³], so that a squared error of 1 is
-    their variance; `start`: their mean in that unit. `levels`: what the chemistry model's mean at the ground is to its mean
-    on each level (paper 000, §2.2.3), so that every level asks for numbers of one size.
+    `scales`: z-scores of each group; `logarithms`: the means by which maps are divided that enter as logarithms. `unit`: the
+    observations' standard deviation [µg m⁻³], so that a squared error of 1 is their variance; `start`: their mean in that
+    unit. `levels`: what the chemistry model's mean at the ground is to its mean on each level (paper 000, §2.2.3), so that
+    every level asks for numbers of one size.
     """
 
     scales: dict[str, Scale]

@@ -25,8 +25,8 @@ class Sets:
     ) -> "Sets":
         """Split the values of `days` and `stations`, each bool, as the phase's validation says, by `seed`.
 
-        Withheld stations must not be among `stations`. `drawn_from`: days, the phase's among them, out of which validation days are drawn;
-        phases that give the same ones have the same validation days, as far as these are their own.
+        Withheld stations must not be among `stations`. `drawn_from`: days, the phase's among them, out of which validation
+        days are drawn; phases that give the same ones have the same validation days, as far as these are their own.
 
         Raises:
             StudyError: the split would leave nothing to train on or nothing to validate on.

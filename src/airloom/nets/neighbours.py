@@ -13,7 +13,8 @@ class NeuralNeighbours(nn.Module):
 
     The query is made of the place and of what is known there, keys and values of the neighbours' features and where they stand
     from the place, so that weights depend on features and not on distance alone. k may change at prediction. All stations are
-    multiplied at once and those that are not among the k weigh nothing: to gather k features for each place takes several times as long.
+    multiplied at once and those that are not among the k weigh nothing: to gather k features for each place takes several
+    times as long.
 
     Arguments:
         features: width of a station's feature vector.

@@ -135,8 +135,8 @@ def _blocks(at: Tensor, block: int, length: int) -> list[tuple[Tensor, Tensor]]:
 def correlate(x: Tensor, kernel: Tensor) -> Tensor:
     """Every channel of (…, y, x) with one kernel of (size, size), zeros beyond the border; the same as a convolution layer's.
 
-    By Fourier transforms, which take an eighth of the time for 21 × 21 cells, gradients included (`benchmarks/fusion.py`); in double precision, so that a
-    cell out of every station's reach has a weight of nothing, and not of rounding errors.
+    By Fourier transforms, which take an eighth of the time for 21 × 21 cells, gradients included (`benchmarks/fusion.py`);
+    in double precision, so that a cell out of every station's reach has a weight of nothing, and not of rounding errors.
     """
     size, half = len(kernel), len(kernel) // 2
     wide = [length + size - 1 for length in x.shape[-2:]]

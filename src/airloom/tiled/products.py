@@ -88,8 +88,8 @@ class Products:
         """A field, whole.
 
         Raises:
-            StudyError: some of its `days`, datetime64[D], are still to be predicted, or it was made otherwise than its `attributes` would say
-                now.
+            StudyError: some of its `days`, datetime64[D], are still to be predicted, or it was made otherwise than its
+                `attributes` would say now.
         """
         path = self.path(model)
         field = read(path) if path.exists() else None

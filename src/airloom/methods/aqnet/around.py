@@ -15,8 +15,8 @@ TITLES = {
 def nearest(values: np.ndarray, known: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The value of the nearest known station that has one.
 
-    Takes `values` on (hour, station), NaN where there is none, the `known` stations, bool on (station,), and places [m]; gives values of
-    every station on (hour, station), of a known one from the others.
+    Takes `values` on (hour, station), NaN where there is none, the `known` stations, bool on (station,), and places [m];
+    gives values of every station on (hour, station), of a known one from the others.
     """
     order = np.argsort(_apart(known, x, y), 1)
     found = np.full(values.shape, np.nan, values.dtype)

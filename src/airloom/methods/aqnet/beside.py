@@ -48,7 +48,8 @@ class PlainLSTM(nn.Module):
 class PatchTST(nn.Module):
     """PatchTST (Nie et al., 2023) as the library transformers has it, each station by itself.
 
-    It was made for few channels: all that is given is first mixed into MIXED series, among which channels attend to each other. The clock joins at the end.
+    It was made for few channels: all that is given is first mixed into MIXED series, among which channels attend to each
+    other. The clock joins at the end.
 
     Raises:
         StudyError: transformers is not installed.

@@ -42,9 +42,9 @@ def known_of(level: np.ndarray, known: np.ndarray) -> np.ndarray:
 def of_forecast(trained: Trained[Forecasting], turns: Sequence[Parts]) -> list[Calibration]:
     """Intervals of each step.
 
-    A few validating weeks are too few for how far off a week can be. So the line is solved anew without the weeks of each turn, and its
-    errors there give the intervals' shape; how much less all voices err than it in the validating weeks, their width. These weeks have also
-    told when to stop learning, which makes the width a little too small.
+    A few validating weeks are too few for how far off a week can be. So the line is solved anew without the weeks of each
+    turn, and its errors there give the intervals' shape; how much less all voices err than it in the validating weeks, their
+    width. These weeks have also told when to stop learning, which makes the width a little too small.
     """
     line = trained.voices[LINE]
     solved = line.networks[0]

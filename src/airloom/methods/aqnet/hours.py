@@ -60,9 +60,10 @@ class Scaler:
 class Hours:
     """What is known of each hour.
 
-    `values`: (time, station, channel): each variable, and its logarithm where it is an amount, normalised, 0 where there is none; `there`:
-    whether there is one, of the same shape, 0 or 1. `level`: the targets, normalised, NaN where there is none, on (time, station,
-    target). `clock`: (time, CLOCK). `places`: (station, PLACE). `offsets`: from places to stations on (place, station, 2) [m]. `time`: datetime64[h].
+    `values`: (time, station, channel): each variable, and its logarithm where it is an amount, normalised, 0 where there is
+    none; `there`: whether there is one, of the same shape, 0 or 1. `level`: the targets, normalised, NaN where there is
+    none, on (time, station, target). `clock`: (time, CLOCK). `places`: (station, PLACE). `offsets`: from places to stations
+    on (place, station, 2) [m]. `time`: datetime64[h].
     """
 
     values: Tensor

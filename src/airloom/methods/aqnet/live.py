@@ -43,8 +43,8 @@ def tell_series(
     """What the networks of a run tell of tables of stations, which may be others than they learnt from.
 
     Writes to the folder `out`, as CSV and parquet: `filled-TASK`, every hour of every station with what was observed or told; for each
-    forecast task `forecast-TASK`, what comes after the tables' last hour; plots of both; with `places` the same of these, `places-TASK`; and
-    with `hour` a map of that hour.
+    forecast task `forecast-TASK`, what comes after the tables' last hour; plots of both; with `places` the same of these,
+    `places-TASK`; and with `hour` a map of that hour.
 
     Arguments:
         run: folder of an evaluated run of an `aqnet` study, whose `stations` part says how tables are read.

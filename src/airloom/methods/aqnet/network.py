@@ -33,8 +33,9 @@ class Seen(NamedTuple):
 
     `inputs`: (batch, step, station, channel), a step an hour or the mean of some, normalised, zero where nothing is known, with masks
     among the channels. `level`: the targets' last known values, normalised, NaN where none is, on (batch, station, target); of a
-    reanalysis those of each hour, on (batch, time, station, target). `clock`: (batch, CLOCK) of the moment itself, or (batch, time, CLOCK). `visible`: which stations may be
-    seen, bool on (batch, station). `ahead`: what is known of the hours to come on (batch, station, number), or none of it.
+    reanalysis those of each hour, on (batch, time, station, target). `clock`: (batch, CLOCK) of the moment itself, or
+    (batch, time, CLOCK). `visible`: which stations may be seen, bool on (batch, station). `ahead`: what is known of the
+    hours to come on (batch, station, number), or none of it.
     """
 
     inputs: Tensor

@@ -17,9 +17,9 @@ OURS, ALONE = "aqnet", "networks"  # all that speaks, and the networks by themse
 class Told:
     """What models say of the same values of a task.
 
-    `task`: its name. `what`: whose values: "visible" or "hidden" stations, or "gaps". `lead`: hours or days ahead, or the share of hours
-    that was taken out. `hours`: datetime64[h] of each row; `observed`, and `models` by name, on (row, station) [µg m⁻³], NaN where there
-    is none. `known`: how well each value was known, 0 … 1, where that is told.
+    `task`: its name. `what`: whose values: "visible" or "hidden" stations, or "gaps". `lead`: hours or days ahead, or the
+    share of hours that was taken out. `hours`: datetime64[h] of each row; `observed`, and `models` by name, on (row,
+    station) [µg m⁻³], NaN where there is none. `known`: how well each value was known, 0 … 1, where that is told.
     """
 
     task: str

@@ -114,7 +114,8 @@ class Fuser:
 
         Concentrations are not below 0. A day without any station of the target is NaN throughout. With a `background` on
         (time, y, x), of all days that `networks` have, what the target departs from it is fused, and it is added again; the departure,
-        and what places add, fade where no station reaches. Where the background is NaN its stations are not heard, and the field is NaN.
+        and what places add, fade where no station reaches. Where the background is NaN its stations are not heard, and the
+        field is NaN.
         """
         for some in self._blocks(days):
             before = None if background is None else background[some]
