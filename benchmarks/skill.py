@@ -3,7 +3,7 @@
     python benchmarks/skill.py FOLDER [--seeds 1 2 3] [--variants stations-only …] [--days 9] [--cores 2]
 
 Makes the twin of studies/po-valley.yaml below FOLDER (the first nine days of each month of five years, about an hour on two
-cores), carries the study through for each seed, and each of `--variants` with the first seed. An interrupted call goes on.
+cores), carries the study through for each seed, and each of `--variants` with the first seed (1, where --seeds names none). An interrupted call goes on.
 Writes benchmarks/results/skill.json, with other --days skill-4.json or the like: scores, and every target with what was found;
 runs that it holds already and that are not asked for are kept.
 """
@@ -176,7 +176,7 @@ def main() -> None:
     study = load(ROOT / "studies" / "po-valley.yaml")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3], help="none: the variants alone")
     parser.add_argument("--variants", nargs="*", default=[], choices=list(variants(study, ROOT)))
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--days", type=int, default=DAYS, help="of each month, from 4 on")
@@ -191,8 +191,9 @@ def main() -> None:
         found["targets"] = targets(found)
         show(found)
         keep(found, twin, out)
+    first = asked.seeds[0] if asked.seeds else 1
     for name in asked.variants:
-        changes = {"seed": asked.seeds[0], **variants(study, folder / "runs" / f"seed-{asked.seeds[0]}")[name]}
+        changes = {"seed": first, **variants(study, folder / "runs" / f"seed-{first}")[name]}
         found = carry(name, changed(study, changes), folder, asked.cores)
         show(found)
         keep(found, twin, out)
