@@ -12,6 +12,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from airloom.grid import Grid
 from airloom.stats.sample import evenly
@@ -278,6 +279,7 @@ def training_curves(training: Sequence[Mapping[str, Any]]) -> Figure:
         part = log.filter(pl.col("phase") == phase).sort("epoch")
         axes.plot(part["epoch"], part["train"], color=PHASES[1], label="training")
         axes.plot(part["epoch"], part["validation"], color=PHASES[3], label="validation")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(title=f"Phase {phase}", xlabel="Epoch", ylabel="Loss [1]")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
