@@ -184,7 +184,7 @@ def test_weather_of_another_region(copied):
     [
         (
             {"period.start": "2021-12-01", "phases.0.years": [2021]},
-            r"weather: t2m, u10, tp have no value in \[2021\]\. Fetch these years, or train on others",
+            r"phase 2: no day of \[2021\] has all inputs\. Fetch the weather of these years",
         ),
         (
             {"period.end": "2024-02-08", "verification.years": [2024], "stations.min_year_fraction": 0},

@@ -96,7 +96,9 @@ def _stations(study: Study, stations: Stations, assimilated: list[str] | None, f
     part = study.stations.split
     drawn = split(stations, withheld=part.withheld, assimilated=assimilated, fraction=part.fraction, seed=part.seed)
     table, base = stations.table, Base.of(study)
-    withheld = drawn.to_numpy() & ~(base.knows(table["station"].to_list()) if base else False)
+    withheld = drawn.to_numpy()
+    if base:
+        withheld &= ~base.knows(table["station"].to_list())
     there = np.isfinite(stations.daily.to_numpy())
     years = stations.daily.time.dt.year.to_numpy()
     found.lines.append(
